@@ -1,0 +1,49 @@
+"""Restore damaged colour pictures, with error bars, the scikit-learn way.
+
+The public names below are imported when they are first used, so that
+``import colorvae_sk`` costs next to nothing.
+"""
+
+from importlib import import_module
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "ColorVAE": "_color_vae",
+    "BaseDegradation": "degradations",
+    "ColorCast": "degradations",
+    "Fade": "degradations",
+    "GaussianBlur": "degradations",
+    "GaussianNoise": "degradations",
+    "JPEGCompression": "degradations",
+    "MissingPixels": "degradations",
+    "Quantize": "degradations",
+    "RandomDegradation": "degradations",
+    "ciede2000_error": "metrics",
+    "ciede2000_scorer": "metrics",
+    "coverage_score": "metrics",
+    "ms_ssim_score": "metrics",
+    "ms_ssim_scorer": "metrics",
+    "psnr_score": "metrics",
+    "psnr_scorer": "metrics",
+    "ssim_score": "metrics",
+    "ssim_scorer": "metrics",
+    "ImageFolder": "datasets",
+    "load_photos": "datasets",
+}
+
+__all__ = ["__version__", *_HOMES]
+
+
+def __getattr__(name):
+    """Import a public name from its module (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value  # the next look-up does not come here
+    return value
+
+
+def __dir__():
+    """List the public names too, whether imported yet or not."""
+    return sorted({*globals(), *_HOMES})

@@ -1,0 +1,577 @@
+"""BaseColorVAE: everything that the estimators share. A subclass builds a network."""
+
+import math
+import warnings
+from numbers import Integral, Number, Real
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.pipeline import Pipeline
+from sklearn.utils import check_array, check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
+from skorch.helper import predefined_split
+
+from ._images import ImageInputMixin, as_images
+from ._inference import Restorer
+from ._net import (
+    BatchSource,
+    GradientGuard,
+    Patience,
+    ProgressBar,
+    Schedule,
+    TrainingImages,
+    VAENet,
+    WeightAverage,
+    has_fast_bfloat16,
+)
+from .degradations import BaseDegradation, RandomDegradation, GaussianNoise, MissingPixels, as_degrader
+from .losses import NegativeELBO
+from .metrics import psnr_score
+from .networks import initialise
+
+COLLAPSED = 1e-4  # nats per value: a latent layer below this carries nothing
+PATIENT_STEPS = 1000  # before we speak of collapse
+FAR_SHARE = 0.25  # of the crops, taken from a smaller copy of the photograph
+
+
+class BaseColorVAE(ImageInputMixin, TransformerMixin, BaseEstimator):
+    """What ColorVAE and its relatives share: data, training, restoring, keeping.
+
+    A subclass lists its parameters in ``__init__`` and builds its network in
+    ``_build(blueprint)``, from the plain values that ``_plan(images)`` gives; `_plan`
+    also sets ``patch_size_``. ``_default_batch_size`` is what `batch_size=None` means.
+    """
+
+    _parameter_constraints: dict = {
+        "beta": [Interval(Real, 0, None, closed="left")],
+        "free_bits": [Interval(Real, 0, None, closed="left")],
+        "degradation": [StrOptions({"blind"}), BaseDegradation, Pipeline, None],
+        "image_shape": [tuple, list, None],
+        "patch_size": [Interval(Integral, 1, None, closed="left"), None],
+        "latent_share": [Interval(Real, 0, 1, closed="neither")],
+        "max_epochs": [Interval(Integral, 1, None, closed="left")],
+        "max_seconds": [Interval(Real, 0, None, closed="neither"), None],
+        "batch_size": [Interval(Integral, 1, None, closed="left"), None],
+        "lr": [Interval(Real, 0, None, closed="neither")],
+        "ema_decay": [Interval(Real, 0, 1, closed="left")],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "warm_start": ["boolean"],
+        "mixed_precision": ["boolean", StrOptions({"auto"})],
+        "tile_size": [Interval(Integral, 64, None, closed="left")],
+        "device": [str, torch.device],
+        "callbacks": ["array-like", None],
+        "verbose": ["verbose"],
+        "random_state": ["random_state"],
+    }
+
+    # ------------------------------------------------------------- learning
+    def fit(self, X, y=None):
+        """Learn to restore.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_images, H, W, C) or (n_images, H, W), list of \
+                arrays of shape (H, W[, C]), list of paths, ImageFolder, or \
+                array-like of shape (n_images, n_features)
+            Clean images if there is no `y`: they are damaged by `degradation`, anew
+            in each batch. Else damaged images. Integers (uint8, uint16) are read on
+            the range of their dtype, floats on [0, 1]; NaN marks missing values.
+
+        y : like X, default=None
+            The clean version of each image in X, in the same order. One-dimensional
+            y are labels, which are ignored.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+        """
+        is_new = not (self.warm_start and hasattr(self, "net_"))
+        return self._learn(X, y, is_new, self.max_epochs, self.max_seconds)
+
+    def partial_fit(self, X, y=None):
+        """Go on learning for one epoch, at a constant learning rate.
+
+        Parameters
+        ----------
+        X : images
+            As in `fit`.
+        y : images, default=None
+            As in `fit`.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+        """
+        return self._learn(X, y, not hasattr(self, "net_"), 1, None, anneal=False)
+
+    def _learn(self, X, y, is_new, n_epochs, seconds, anneal=True):
+        """Fit; if anything goes wrong on the way, the estimator stays as it was."""
+        self._validate_params()
+        before = vars(self).copy()
+        try:
+            images, target = self._check_pair(X, y, is_new)
+            if is_new:
+                self._begin(images)
+            self._check_channels(images)
+            self._train(images, target, n_epochs, seconds, anneal)
+        except BaseException:
+            vars(self).clear()
+            vars(self).update(before)
+            raise
+        return self
+
+    def _check_pair(self, X, y, is_new):
+        """X, and y if it is not labels, as images that fit each other."""
+        images = self._as_images(X, reset=is_new)
+        if is_labels(y):
+            return images, None
+        data_range = None if is_new else self.data_range_
+        shape = self.image_shape
+        target = as_images(y, image_shape=shape, data_range=data_range, name="y")
+        check_match(images, target)
+        if is_new:  # what is clean says best which values are black and white
+            self.data_range_ = images.data_range = target.data_range
+        return images, target
+
+    def _begin(self, images):
+        """Draw a new network for images like these."""
+        self.seed_ = int(check_random_state(self.random_state).randint(2**31 - 1))
+        self.n_channels_, self.dtype_ = images.n_channels, images.raw(0).dtype
+        self.n_fits_, self.history_ = 0, []
+        self._blueprint = self._plan(images)
+        with torch.device("meta"):  # so that torch's own random state stays untouched
+            network = self._build(self._blueprint)
+        generator = torch.Generator().manual_seed(self.seed_)
+        network = initialise(network.to_empty(device="cpu"), generator)
+        self.net_ = self._wrap(network.to(memory_format=torch.channels_last))
+
+    @property
+    def _batch_size(self):
+        return self.batch_size or self._default_batch_size
+
+    def _train(self, images, target, n_epochs, seconds, anneal):
+        """Learn the network's stages one after the other."""
+        network = self.net_.module_
+        source = self._batch_source(network, target is None)
+        dataset, held_out = self._split(images, target, source.rng)
+        for stage, share in zip(network.stages, self._shares(network), strict=True):
+            epochs = max(1, round(share * n_epochs))
+            n_steps = epochs * -(-dataset.n_patches // self._batch_size)
+            time_limit = None if seconds is None else share * seconds
+            schedule = Schedule(n_steps, time_limit, anneal)
+            source.begin(schedule, stage in network.latent_stages)
+            net = self._wrap(
+                network,
+                train_split=None if held_out is None else predefined_split(held_out),
+                iterator_train__source=source,
+                iterator_valid__source=source,
+                callbacks=self._stage_callbacks(schedule),
+            )
+            net.learn_stage(stage, dataset, epochs)
+            self.history_ = self.history_ + rows_of_history(net)
+        self.net_, self.n_fits_ = self._wrap(network), self.n_fits_ + 1
+        self._warn_of_collapse()
+
+    def _shares(self, network):
+        """What share of the budget each stage takes."""
+        if len(network.stages) == 1:
+            return [1.0]
+        return [1 - self.latent_share, self.latent_share]
+
+    def _batch_source(self, network, is_clean):
+        degrade = None
+        if is_clean and self.degradation is not None:
+            degrade = as_degrader(self._damage())
+        seed = np.random.SeedSequence([self.seed_, self.n_fits_])
+        is_photo = network.fixed_size is None
+        return BatchSource(network, degrade, self._device, seed, turn=is_photo)
+
+    def _damage(self):
+        """The degradation; of plain rows, "blind" means noise and missing values."""
+        is_plain = not self.image_mode_ and self.image_shape is None
+        if is_plain and isinstance(self.degradation, str):
+            return blind_row_degradation()
+        return self.degradation
+
+    def _split(self, images, target, rng):
+        """What to learn from, and what is held out to stop early."""
+        order = np.arange(len(images))
+        n_held_out = 0
+        if self.early_stopping:
+            order = rng.permutation(order)
+            n_held_out = max(1, round(self.validation_fraction * len(images)))
+            if n_held_out == len(images):
+                raise ValueError(
+                    f"early_stopping=True holds out {n_held_out} of {len(images)} "
+                    "image(s), which leaves none to learn from. Pass more images or "
+                    "early_stopping=False."
+                )
+        is_photo = self.net_.module_.fixed_size is None
+        far_share = FAR_SHARE if is_photo else 0.0
+        options = {"patch_size": self.patch_size_, "far_share": far_share}
+        learning = TrainingImages(images, target, order[n_held_out:], **options)
+        if n_held_out == 0:
+            return learning, None
+        return learning, TrainingImages(images, target, order[:n_held_out], **options)
+
+    def _stage_callbacks(self, schedule):
+        callbacks = [schedule, GradientGuard(), WeightAverage(self.ema_decay)]
+        if self.early_stopping:
+            callbacks.append(Patience(self.n_iter_no_change))
+        if self.verbose:
+            callbacks.append(ProgressBar(schedule))
+        return callbacks + clone(list(self.callbacks or []), safe=False)
+
+    def _wrap(self, network, **options):
+        """A skorch net around the network."""
+        return VAENet(
+            network,
+            NegativeELBO,
+            criterion__beta=self.beta,
+            criterion__free_bits=self.free_bits,
+            optimizer=torch.optim.AdamW,
+            optimizer__betas=(0.9, 0.99),
+            optimizer__weight_decay=1e-4,
+            lr=self.lr,
+            batch_size=self._batch_size,
+            device=self._device,
+            mixed_precision=self._mixes_precision(network),
+            verbose=0,
+            **options,
+        ).initialize()
+
+    def _warn_of_collapse(self):
+        """Say so if a latent layer has come to carry no information."""
+        stage = self.history_[-1]["stage"]
+        n_steps = sum(row["n_steps"] for row in self.history_ if row["stage"] == stage)
+        information = np.array(self.history_[-1]["train_kl"])
+        dead = np.flatnonzero(information < COLLAPSED).tolist()
+        if dead and self.beta > 0 and n_steps >= PATIENT_STEPS:
+            warnings.warn(
+                f"Latent layer(s) {dead} collapsed: they carry less than {COLLAPSED} "
+                "nats per value. Lower beta, raise free_bits or learn longer.",
+                ConvergenceWarning,
+                stacklevel=4,
+            )
+
+    @property
+    def _device(self):
+        if str(self.device) == "auto":
+            return best_device()
+        is_missing = torch.device(self.device).type == "cuda"
+        return "cpu" if is_missing and not torch.cuda.is_available() else self.device
+
+    def _mixes_precision(self, network):
+        if self.mixed_precision != "auto":
+            return self.mixed_precision
+        return network.dtype == torch.float32 and has_fast_bfloat16(self._device)
+
+    # ------------------------------------------------------------ restoring
+    def transform(self, X):
+        """Restore images.
+
+        Parameters
+        ----------
+        X : images
+            Damaged images in any container that `fit` takes; NaN where a value is
+            missing.
+
+        Returns
+        -------
+        X_restored : ndarray or list of ndarrays
+            In the container, shape and dtype of X (a list of arrays for paths).
+        """
+        return self.predict(X)
+
+    def predict(self, X, return_std=False):
+        """Restore images, with error bars if asked for.
+
+        Parameters
+        ----------
+        X : images
+            Damaged images in any container that `fit` takes.
+        return_std : bool, default=False
+            Whether to return the standard deviations too.
+
+        Returns
+        -------
+        X_restored : ndarray or list of ndarrays
+            In the container, shape and dtype of X.
+        X_std : ndarray or list of ndarrays
+            Only with ``return_std=True``: the standard deviation of each pixel and
+            channel, in the unit of X; float32 where X is of integers.
+        """
+        images = self._check_damaged(X)
+        if not return_std:
+            return images.give_back(part for part, _ in self._restorer.restore(images))
+        restored, sigma = zip(*self._restorer.restore(images), strict=True)
+        return images.give_back(restored), images.give_back_spread(sigma)
+
+    def sample_posterior(self, X, n_samples=1, random_state=None):
+        """Draw restorations that are each plausible.
+
+        Parameters
+        ----------
+        X : images
+            Damaged images in any container that `fit` takes.
+        n_samples : int, default=1
+            How many to draw of each image.
+        random_state : int, RandomState instance or None, default=None
+            With an int, an image's samples are the same in each call.
+
+        Returns
+        -------
+        samples : ndarray of shape (n_samples, *X.shape), or list of lists
+            For each sample, the restored images in the container of X.
+        """
+        images = self._check_damaged(X)
+        check_count(n_samples)
+        keys = check_random_state(random_state).randint(2**31 - 1, size=n_samples)
+        samples = [
+            images.give_back(s for s, _ in self._restorer.restore(images, int(key)))
+            for key in keys
+        ]
+        return np.stack(samples) if isinstance(samples[0], np.ndarray) else samples
+
+    # ------------------------------------------------------------ judging
+    def score(self, X, y=None, sample_weight=None):
+        """Mean peak signal-to-noise ratio of the restored images, in dB.
+
+        Parameters
+        ----------
+        X : images
+            Damaged images.
+        y : images, default=None
+            The clean version of each. None, or one-dimensional labels: X itself.
+        sample_weight : array-like of shape (n_images,), default=None
+            Weights of the images.
+
+        Returns
+        -------
+        score : float
+            Mean PSNR in dB; higher is better.
+        """
+        clean = X if is_labels(y) else y
+        options = {"image_shape": self.image_shape, "sample_weight": sample_weight}
+        return float(psnr_score(clean, self.predict(X), **options))
+
+    def score_samples(self, X):
+        """The evidence lower bound of each image: low means strange.
+
+        The image is taken as damaged and as clean at once; log p(x | z, y) is the
+        Gaussian likelihood with the predicted standard deviations, at one draw of the
+        latents from the posterior, seeded by the image itself.
+
+        Parameters
+        ----------
+        X : images
+            Images in any container that `fit` takes.
+
+        Returns
+        -------
+        elbo : ndarray of shape (n_images,)
+            In nats per value (dimension).
+        """
+        images = self._check_damaged(X)
+        return np.array([self._restorer.elbo(image, self.seed_) for image in images])
+
+    # ------------------------------------------------------------ latents
+    def encode(self, X):
+        """The latent code of each image.
+
+        Parameters
+        ----------
+        X : images
+            Images of one size: that of the network if it has a bottleneck (the size
+            of the images, or of the patches, that it was fitted on), else any.
+
+        Returns
+        -------
+        Z : float32 ndarray of shape (n_images, n_codes)
+            Means of the posterior; a priori each code is standard normal.
+        """
+        images = self._check_damaged(X)
+        sizes = {images.shape(i) for i in range(len(images))}
+        fixed_size = self.net_.module_.fixed_size
+        if len(sizes) > 1 or fixed_size not in (None, *sizes):
+            expected = "one size" if fixed_size is None else f"size {fixed_size}"
+            raise ValueError(
+                f"Expected images of {expected} to encode, got sizes {sorted(sizes)}. "
+                "Crop or resize them first."
+            )
+        return self._restorer.encode(images)
+
+    def decode(self, Z, size=None):
+        """Images from their latent codes.
+
+        Parameters
+        ----------
+        Z : array-like of shape (n_images, n_codes)
+            Codes, as `encode` gives them.
+        size : pair of ints, default=None
+            Height and width of the images. None: that of the images (or patches) that
+            the network was fitted on.
+
+        Returns
+        -------
+        X : ndarray
+            Images in the shape and dtype of those that the network was fitted on.
+        """
+        check_is_fitted(self)
+        size = self._check_size(size)
+        Z = check_array(Z, dtype=np.float32, input_name="Z")
+        n_codes = self._n_codes(size)
+        if Z.shape[1] != n_codes:
+            raise ValueError(
+                f"Z has {Z.shape[1]} codes per image, expected {n_codes} for images of "
+                f"size {size}. Pass what encode gave, and the size of those images."
+            )
+        return self._like_training(self._restorer.decode(Z, size), size)
+
+    def sample(self, n_samples=1, size=None, random_state=None):
+        """Draw new images, from nothing.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+            How many.
+        size : pair of ints, default=None
+            As in `decode`.
+        random_state : int, RandomState instance or None, default=None
+            With an int, the samples are the same in each call.
+
+        Returns
+        -------
+        X : ndarray
+            Images in the shape and dtype of those that the network was fitted on.
+        """
+        check_is_fitted(self)
+        check_count(n_samples)
+        size = self._check_size(size)
+        rng = check_random_state(random_state)
+        Z = rng.standard_normal((n_samples, self._n_codes(size)))
+        return self.decode(Z, size)
+
+    def _n_codes(self, size):
+        return sum(math.prod(s) for s in self.net_.module_.noise_shapes(size))
+
+    def _check_size(self, size):
+        fixed_size = self.net_.module_.fixed_size
+        if size is None:
+            return self.patch_size_
+        if len(size) != 2 or (fixed_size is not None and tuple(size) != fixed_size):
+            raise ValueError(
+                f"Expected size to be {fixed_size or '(height, width)'}, got {size}."
+            )
+        return tuple(size)
+
+    def _like_training(self, images, size):
+        """Put (n, C, H, W) on [0, 1] into the shape and dtype of the training data."""
+        shape = (len(images), *size, self.n_channels_)
+        if not self.image_mode_:
+            shape = (len(images), math.prod(shape[1:]))
+        kind = np.zeros(shape, self.dtype_)
+        options = {"image_shape": self.image_shape if size == self.patch_size_ else None}
+        return as_images(kind, data_range=self.data_range_, **options).give_back(images)
+
+    def _check_damaged(self, X):
+        """X as images for the fitted network."""
+        check_is_fitted(self)
+        images = self._as_images(X)
+        self._check_channels(images)
+        return images
+
+    def _check_channels(self, images):
+        if images.n_channels != self.n_channels_:
+            raise ValueError(
+                f"X has {images.n_channels} channel(s), but {type(self).__name__} was "
+                f"fitted on images of {self.n_channels_}. Convert the images, or fit "
+                "another one on images like these."
+            )
+
+    @property
+    def _restorer(self):
+        return Restorer(self.net_.module_, self._device, self.tile_size)
+
+    # ------------------------------------------------------------ keeping
+    def __getstate__(self):
+        """What restoring needs: parameters, and weights as arrays."""
+        state = super().__getstate__().copy()
+        if "net_" in state:
+            weights = state.pop("net_").module_.state_dict()
+            state["_weights"] = {k: v.cpu().numpy() for k, v in weights.items()}
+        return state
+
+    def __setstate__(self, state):
+        weights = state.get("_weights")
+        super().__setstate__({k: v for k, v in state.items() if k != "_weights"})
+        if weights is None:
+            return
+        with torch.device("meta"):
+            network = self._build(self._blueprint)
+        tensors = {name: torch.tensor(array) for name, array in weights.items()}
+        network.load_state_dict(tensors, assign=True)
+        self.net_ = self._wrap(network.to(memory_format=torch.channels_last))
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "net_")
+
+
+# ------------------------------------------------------------------ helpers
+def blind_row_degradation():
+    return RandomDegradation([GaussianNoise((0, 0.2), clip=False), MissingPixels((0.0, 0.5))], n=(0, 2))
+
+
+def is_labels(y):
+    """Whether y is no clean version of X: None, or one-dimensional numbers."""
+    if y is None:
+        return True
+    if getattr(y, "_is_image_sequence", False):
+        return False
+    if isinstance(y, list | tuple):
+        return len(y) > 0 and all(isinstance(label, Number) for label in y)
+    return getattr(y, "ndim", None) == 1
+
+
+def check_match(images, target):
+    """Complain unless the target is a clean version of each image."""
+    if len(images) != len(target):
+        raise ValueError(
+            f"X has {len(images)} image(s), but y has {len(target)}. Pass as y the "
+            "clean version of each image in X, in the same order."
+        )
+    for i in range(len(images)):
+        got, expected = ((*s.shape(i), s.n_channels) for s in (target, images))
+        if got != expected:
+            raise ValueError(
+                f"Image {i} is {expected} in X but {got} in y. Pass as y the clean "
+                "version of each image in X, in the same order."
+            )
+
+
+def check_count(n_samples):
+    """Complain unless this is a number of samples."""
+    if not isinstance(n_samples, Integral) or n_samples < 1:
+        raise ValueError(f"Expected n_samples to be an int >= 1, got {n_samples!r}.")
+
+
+def best_device():
+    """CUDA, else MPS, else the CPU."""
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def rows_of_history(net):
+    """A dict for each epoch that the net has learned."""
+    return [
+        {"stage": net.stage_, **{k: v for k, v in row.items() if k != "batches"}}
+        for row in net.history
+    ]

@@ -1,0 +1,267 @@
+"""ColorVAE: restore the true colours of damaged pictures."""
+
+from numbers import Integral
+
+from sklearn.utils._param_validation import Interval, StrOptions
+
+from ._base import BaseColorVAE
+from .networks import ConvVAE, DenseVAE, LadderVAE
+
+NETWORKS = {"ladder": LadderVAE, "conv": ConvVAE, "dense": DenseVAE}
+N_LATENT = {"ladder": 4, "conv": 128, "dense": 8}
+PATCH_SIZES = {"ladder": 64, "conv": 32, "dense": 16}  # pixels
+BATCH_SIZES = {"ladder": 4, "conv": 64, "dense": 128}
+SMALL = 4096  # values of an image that is learned whole
+
+
+class ColorVAE(BaseColorVAE):
+    """Restore damaged images with a variational autoencoder.
+
+    Fitted on clean images, which it damages itself, or on pairs of damaged and clean
+    ones, it gives back damaged images restored: in the same container, shape and dtype,
+    with error bars and with samples of what else might have been.
+
+    Parameters
+    ----------
+    architecture : {"auto", "ladder", "conv", "dense"}, default="auto"
+        The network. "ladder" is a conditional hierarchical VAE [1]_ [2]_ for images of
+        any size. "conv" and "dense" squeeze each image (or patch) of one size through
+        one latent vector, for compact codes. "auto" is "ladder" for images and "dense"
+        for rows without `image_shape`.
+
+    widths : tuple of ints, default=(48, 96, 128)
+        Features of the ladder at scales 1/2, 1/4, ...
+
+    n_blocks : int, default=2
+        Gated blocks of the ladder at each scale, on the way up and on the way down.
+
+    n_latent : int, default=None
+        Latent channels of each scale of the ladder (None: 4), or length of the latent
+        vector of the others (None: 128 for "conv", 8 for "dense").
+
+    beta : float, default=1.0
+        Price of information [3]_; 1 gives the evidence lower bound.
+
+    free_bits : float, default=0.0
+        Nats per value, in each latent layer, that cost nothing [4]_.
+
+    degradation : "blind", degradation, Pipeline of degradations or None, \
+            default="blind"
+        The damage that is done to clean images, afresh in each batch, when there is no
+        `y`. "blind" is the mixture of `blind_degradation`; of rows without
+        `image_shape`, noise and missing values. None: each image is its own target, as
+        in a plain VAE.
+
+    image_shape : tuple (height, width) or (height, width, channels), default=None
+        How rows fold into images. None: rows are plain feature vectors.
+
+    patch_size : int, default=None
+        Height and width of the crops to learn from, in pixels. None: 64 for the ladder;
+        for the others, images that all have one size and at most 4096 values are
+        learned whole, and else in patches of 32 ("conv") or 16 ("dense").
+
+    latent_share : float in (0, 1), default=0.2
+        Share of the budget (epochs and seconds) in which the ladder learns its latents,
+        after all else. Each of the two stages takes at least one epoch.
+
+    max_epochs : int, default=20
+        Passes over the data; an epoch sees as many pixels as the images have.
+
+    max_seconds : float, default=None
+        Time to learn, in seconds. The learning rate falls to zero at the end of
+        `max_epochs` or of `max_seconds`, whichever comes first.
+
+    batch_size : int, default=None
+        Crops of a step. None: 4 for the ladder, 64 for "conv", 128 for "dense".
+
+    lr : float, default=0.001
+        Highest learning rate of AdamW.
+
+    ema_decay : float in [0, 1), default=0.99
+        Share of the running average of the weights that each step keeps.
+
+    early_stopping : bool, default=False
+        Whether to hold out images, and end a stage when their loss stops falling.
+
+    validation_fraction : float in (0, 1), default=0.1
+        Share of the images that is held out.
+
+    n_iter_no_change : int, default=10
+        Epochs without a better validation loss that are waited for.
+
+    warm_start : bool, default=False
+        Whether `fit` goes on from what was learned before.
+
+    mixed_precision : bool or "auto", default="auto"
+        Whether to learn in bfloat16 where that is safe. "auto": where the device, CUDA
+        or CPU, computes in it. Restoring is in float32 always.
+
+    tile_size : int, default=1024
+        Larger images are restored tile by tile, in pixels.
+
+    device : str, default="auto"
+        Where torch computes. "auto": CUDA if there is one, else MPS, else the CPU.
+
+    callbacks : list of skorch callbacks, default=None
+        The user's own; they are cloned for each stage.
+
+    verbose : int, default=0
+        1 shows a bar with the time left.
+
+    random_state : int, RandomState instance or None, default=None
+        Pass an int for the same weights from the same data.
+
+    Attributes
+    ----------
+    net_ : skorch.NeuralNet
+        The net around the network, ``net_.module_``.
+
+    architecture_ : str
+        The network that was chosen.
+
+    history_ : list of dicts
+        For each epoch: ``stage``, ``train_loss``, ``train_kl`` (nats per value of each
+        latent layer; the colours' first, then coarse to fine), ``n_steps``,
+        ``n_skipped`` (steps of the stage whose gradient was not finite), ``seconds``
+        since the stage began and, when stopping early, ``valid_loss``, ``valid_kl``.
+
+    n_channels_ : int
+        Channels of the images, not counting alpha.
+
+    patch_size_ : tuple of ints
+        Height and width of the crops.
+
+    data_range_ : pair of floats
+        Values that meant 0 and 1, for floats and wide integers.
+
+    image_mode_ : bool
+        Whether it was fitted on images rather than on rows.
+
+    n_features_in_ : int
+        Values of a row. Only when fitted on rows.
+
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of the features. Only when fitted on a data frame.
+
+    See Also
+    --------
+    colorvae_sk.degradations : The damage that can be learned to undo.
+
+    References
+    ----------
+    .. [1] K. Sohn, H. Lee, X. Yan: Learning Structured Output Representation using
+       Deep Conditional Generative Models, NeurIPS 2015.
+    .. [2] R. Child: Very Deep VAEs Generalize Autoregressive Models and Can
+       Outperform Them on Images, ICLR 2021.
+    .. [3] I. Higgins et al.: beta-VAE, ICLR 2017.
+    .. [4] D. P. Kingma et al.: Improving Variational Inference with Inverse
+       Autoregressive Flow, NeurIPS 2016.
+
+    Examples
+    --------
+    >>> from skimage.data import astronaut
+    >>> from colorvae_sk import ColorVAE, GaussianNoise
+    >>> X = astronaut()[None, ::8, ::8]
+    >>> vae = ColorVAE(degradation=GaussianNoise(0.1), max_epochs=1, random_state=0)
+    >>> restored = vae.fit(X).transform(X)
+    >>> restored.shape, restored.dtype
+    ((1, 64, 64, 3), dtype('uint8'))
+    """
+
+    _parameter_constraints: dict = {
+        **BaseColorVAE._parameter_constraints,
+        "architecture": [StrOptions({"auto", *NETWORKS})],
+        "widths": [tuple, list],
+        "n_blocks": [Interval(Integral, 1, None, closed="left")],
+        "n_latent": [Interval(Integral, 1, None, closed="left"), None],
+    }
+
+    def __init__(
+        self,
+        architecture="auto",
+        widths=(48, 96, 128),
+        n_blocks=2,
+        n_latent=None,
+        beta=1.0,
+        free_bits=0.0,
+        degradation="blind",
+        image_shape=None,
+        patch_size=None,
+        latent_share=0.2,
+        max_epochs=20,
+        max_seconds=None,
+        batch_size=None,
+        lr=1e-3,
+        ema_decay=0.99,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=10,
+        warm_start=False,
+        mixed_precision="auto",
+        tile_size=1024,
+        device="auto",
+        callbacks=None,
+        verbose=0,
+        random_state=None,
+    ):
+        self.architecture = architecture
+        self.widths = widths
+        self.n_blocks = n_blocks
+        self.n_latent = n_latent
+        self.beta = beta
+        self.free_bits = free_bits
+        self.degradation = degradation
+        self.image_shape = image_shape
+        self.patch_size = patch_size
+        self.latent_share = latent_share
+        self.max_epochs = max_epochs
+        self.max_seconds = max_seconds
+        self.batch_size = batch_size
+        self.lr = lr
+        self.ema_decay = ema_decay
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.warm_start = warm_start
+        self.mixed_precision = mixed_precision
+        self.tile_size = tile_size
+        self.device = device
+        self.callbacks = callbacks
+        self.verbose = verbose
+        self.random_state = random_state
+
+    def _plan(self, images):
+        """Choose architecture and patches; plain values to build the network from."""
+        kind = self._choose_architecture(images)
+        self.architecture_, self.patch_size_ = kind, self._choose_patch(kind, images)
+        options = {"n_latent": self.n_latent or N_LATENT[kind]}
+        if kind == "ladder":
+            options |= {"widths": tuple(self.widths), "n_blocks": self.n_blocks}
+        else:
+            options |= {"fixed_size": self.patch_size_}
+        return kind, {"n_channels": images.n_channels, **options}
+
+    def _build(self, blueprint):
+        kind, options = blueprint
+        return NETWORKS[kind](**options)
+
+    def _choose_architecture(self, images):
+        if self.architecture != "auto":
+            return self.architecture
+        return "dense" if images.is_rows and self.image_shape is None else "ladder"
+
+    def _choose_patch(self, kind, images):
+        """Crops of the wanted size, but none larger than the largest image."""
+        shapes = {images.shape(i) for i in range(len(images))}
+        limits = tuple(max(sides) for sides in zip(*shapes, strict=True))
+        n_values = limits[0] * limits[1] * images.n_channels
+        is_plain = images.is_rows and self.image_shape is None
+        is_small = len(shapes) == 1 and n_values <= SMALL and kind != "ladder"
+        if is_plain or (is_small and self.patch_size is None):
+            return limits
+        wanted = self.patch_size or PATCH_SIZES[kind]
+        return tuple(min(wanted, limit) for limit in limits)
+
+    @property
+    def _default_batch_size(self):
+        return BATCH_SIZES[self.architecture_]

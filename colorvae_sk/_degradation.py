@@ -1,0 +1,193 @@
+"""What every degradation shares: what it takes, how it draws, what it gives back.
+
+A degradation is a scikit-learn transformer that damages images, and the same damage on
+tensors for training. Its physics is one method, `_degrade`, that takes float32 tensors
+(n, C, H, W) on the [0, 1] scale, on any device, and draws parameters for each image
+anew. NaN stands for what is missing; it stays where it is.
+"""
+
+from itertools import chain
+from typing import ClassVar
+
+import torch
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.pipeline import Pipeline
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval
+
+from ._images import ImageInputMixin, image_hash
+
+
+class Range(Interval):
+    """Constraint on a parameter: a pair of numbers that lie in an interval.
+
+    Parameters
+    ----------
+    type : {numbers.Integral, numbers.Real}
+        What kind of numbers.
+
+    left, right : number or None
+        Ends of the interval. None means that it has no end there.
+
+    closed : {"left", "right", "both", "neither"}
+        Which ends belong to the interval.
+
+    Examples
+    --------
+    >>> from numbers import Real
+    >>> from colorvae_sk._degradation import Range
+    >>> constraint = Range(Real, 0, 1, closed="both")
+    >>> constraint.is_satisfied_by((0.2, 0.8)), constraint.is_satisfied_by((0.8, 0.2))
+    (True, False)
+    """
+
+    def is_satisfied_by(self, val):
+        """Whether this is a pair (low, high) from the interval."""
+        return (
+            isinstance(val, (tuple, list))
+            and len(val) == 2
+            and all(super(Range, self).is_satisfied_by(end) for end in val)
+            and val[0] <= val[1]
+        )
+
+    def __str__(self):
+        return "a pair (low, high) of such numbers with low <= high"
+
+
+def number_or_range(type, left, right, closed="both"):
+    """Constraints of a parameter that is a number or drawn from a pair."""
+    return [kind(type, left, right, closed=closed) for kind in (Interval, Range)]
+
+
+def ends(parameter):
+    """A number or a pair -> a pair (low, high)."""
+    return parameter if isinstance(parameter, (tuple, list)) else (parameter, parameter)
+
+
+class BaseDegradation(ImageInputMixin, TransformerMixin, BaseEstimator):
+    """Base class of all degradations.
+
+    A subclass names its parameters in ``__init__``, says in
+    ``_parameter_constraints`` what they may be, and does its damage in ``_degrade``.
+    It then transforms arrays and lists, and can serve as
+    ``ColorVAE(degradation=...)``.
+
+    Notes
+    -----
+    In `transform`, what an image draws depends on ``random_state`` and on the image's
+    own values alone. With an int it meets the same damage in any order, batch, fold or
+    process, and two equal images meet the same damage. None and a RandomState instance
+    give new damage in each call.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from colorvae_sk import BaseDegradation
+    >>> class Negative(BaseDegradation):
+    ...     def __init__(self, random_state=None):
+    ...         self.random_state = random_state
+    ...     def _degrade(self, images, generator):
+    ...         return 1 - images
+    >>> Negative().transform(np.full((1, 2, 2, 3), 250, dtype=np.uint8))[0, 0, 0]
+    array([5, 5, 5], dtype=uint8)
+    """
+
+    _parameter_constraints: ClassVar[dict] = {"random_state": ["random_state"]}
+    _requires_fit = False
+    _writes_nan = False
+
+    def fit(self, X, y=None):
+        """Check the parameters and the images; there is nothing to learn.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, H, W, C), (n, H, W) or (n, n_features), or list
+            Images, see `ColorVAE.fit`. Floats that plainly aren't on [0, 1] are scaled
+            by what is seen here.
+
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self : object
+            The degradation itself.
+        """
+        self._validate_params()
+        self._as_images(X, reset=True)
+        return self
+
+    @torch.no_grad()
+    def transform(self, X):
+        """Damage images.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, H, W, C), (n, H, W) or (n, n_features), or list
+            Images; NaN where a pixel is missing.
+
+        Returns
+        -------
+        X_degraded : ndarray or list of ndarrays
+            The damaged images, in the container and dtype of X. From integers, a
+            degradation that makes pixels go missing gives float32 on [0, 1] instead.
+        """
+        self._validate_params()
+        images = self._as_images(X)
+        key = int(check_random_state(self.random_state).randint(2**31 - 1))
+        degraded = (self._degrade_one(images[i], key) for i in range(len(images)))
+        return images.give_back(degraded, with_nan=self._writes_nan)
+
+    def _degrade_one(self, image, key):
+        """Damage one array (C, H, W), drawing from its own values and the key."""
+        generator = torch.Generator("cpu").manual_seed(image_hash(image, key) % 2**63)
+        return self._degrade(torch.from_numpy(image)[None], generator)[0].numpy()
+
+    def _degrade(self, images, generator):
+        """Damage a float32 tensor (n, C, H, W), and leave that one as it is."""
+        raise NotImplementedError(
+            f"{type(self).__name__} must define _degrade(images, generator), which "
+            "takes and returns a float32 tensor of shape (n, C, H, W)."
+        )
+
+    def _draw(self, name, images, generator, n_channels=1):
+        """A parameter (n, n_channels, 1, 1): uniform from a pair, or the number."""
+        low, high = ends(getattr(self, name))
+        shape, device = (len(images), n_channels, 1, 1), images.device
+        if low == high:
+            return torch.full(shape, float(low), device=device)
+        return low + (high - low) * torch.rand(
+            shape, generator=generator, device=device
+        )
+
+    def _draw_integer(self, name, images, generator):
+        """A parameter (n, 1, 1, 1) that counts: a pair's ends may both be drawn."""
+        low, high = ends(getattr(self, name))
+        shape, device = (len(images), 1, 1, 1), images.device
+        return torch.randint(low, high + 1, shape, generator=generator, device=device)
+
+    def __sklearn_is_fitted__(self):
+        return True
+
+
+def steps_of(degradation):
+    """Flatten a degradation or a Pipeline of them to a list of degradations."""
+    if isinstance(degradation, BaseDegradation):
+        return [degradation]
+    if isinstance(degradation, Pipeline):
+        steps = [step for _, step in degradation.steps]
+        steps = [step for step in steps if step not in (None, "passthrough")]
+        return list(chain.from_iterable(map(steps_of, steps)))
+    raise TypeError(
+        f"Expected a degradation of colorvae_sk or a Pipeline of them, or 'blind' for "
+        f"the whole, but got {degradation!r}. For damage of another kind, write a "
+        "subclass of BaseDegradation, or fit on pairs: fit(X_damaged, y=X_clean)."
+    )
+
+
+@torch.no_grad()
+def degrade_in_turn(steps, images, generator):
+    """Let several degradations befall all images, one after the other."""
+    for step in steps:
+        images = step._degrade(images, generator)
+    return images

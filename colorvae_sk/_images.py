@@ -1,0 +1,597 @@
+"""What the user gives becomes float32 images, and goes back in kind.
+
+An array, a list, picture files or rows of a table all become `Images`: a sequence of
+float32 arrays (C, H, W) on the [0, 1] scale, NaN where a pixel is missing. What was
+computed from them returns through `Images.give_back` to the container, layout and
+dtype that it came in. The user's own data are never written to.
+"""
+
+import hashlib
+import os
+
+import numpy as np
+from sklearn.utils import check_array
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import (
+    _check_feature_names_in,
+    check_is_fitted,
+    validate_data,
+)
+
+_FULL_RANGES = {  # these dtypes say themselves which values are black and white
+    np.bool_: (0.0, 1.0),
+    np.uint8: (0.0, 255.0),
+    np.uint16: (0.0, 65535.0),
+}
+_EXPECTED = (
+    "Pass an array (n_images, height, width[, channels]), a list of images or of "
+    "paths of picture files, or rows (n_images, n_features)."
+)
+
+
+def _split_alpha(image):
+    """Views of an image (H, W[, C]): its colours (H, W, C) and its alpha, if any."""
+    image = image[..., np.newaxis] if image.ndim == 2 else image
+    n_colours = 3 if image.shape[2] == 4 else image.shape[2]
+    return image[..., :n_colours], image[..., n_colours:]
+
+
+def _round_and_clip(values, dtype):
+    """Turn floats into the nearest values that an integer dtype or bool has."""
+    if dtype.kind == "b":
+        return values > 0.5
+    limits = np.iinfo(dtype)
+    high = float(limits.max)
+    if high > limits.max:  # 2**63 - 1 is no float: take the one below
+        high = np.nextafter(high, 0.0)
+    return np.clip(np.rint(values), float(limits.min), high)
+
+
+def _lay_out(image, alpha, ndim):
+    """Put an image (C, H, W) and its alpha (H, W, 0 or 1) as a user has them: a copy.
+
+    A user whose images have two axes gets two, unless there are several channels now.
+    """
+    n_channels, height, width = image.shape
+    result = np.empty((height, width, n_channels + alpha.shape[2]), image.dtype)
+    result[..., :n_channels] = np.moveaxis(image, 0, 2)
+    result[..., n_channels:] = alpha
+    return result[..., 0] if ndim == 2 and n_channels == 1 else result
+
+
+def _stack(images):
+    """Join images of one shape and dtype, in that dtype's byte order too."""
+    return np.stack(images, dtype=images[0].dtype)
+
+
+def _stack_rows(images):
+    """Join images of one shape and dtype as rows."""
+    return _stack(images).reshape(len(images), -1)
+
+
+class Images:
+    """One user's images, each converted when it is asked for; see `as_images`.
+
+    Attributes
+    ----------
+    n_channels : int
+        Number of channels, not counting alpha.
+
+    data_range : pair of floats
+        User values that mean 0 and 1 in floats and in integers that have no range of
+        their own. (bool, uint8 and uint16 have: it is always the whole of it.)
+
+    is_rows : bool
+        Whether the images came as rows of a table.
+    """
+
+    def __init__(self, source, pack, data_range, name):
+        self._source = source  # sequence of checked arrays (H, W) or (H, W, C)
+        self._pack = pack  # puts a list of such arrays into the user's container
+        self._name = name
+        self.n_channels = _split_alpha(source[0])[0].shape[2]
+        self.data_range = data_range
+        self.is_rows = pack is _stack_rows
+
+    def __len__(self):
+        return len(self._source)
+
+    def __getitem__(self, i):
+        """Image i as a float32 array (C, H, W) on the [0, 1] scale."""
+        return self.to_float(self.raw(i))
+
+    def raw(self, i):
+        """Image i as (H, W, C) in the user's dtype and range, without alpha.
+
+        A view, so not to be written to.
+        """
+        image, _ = _split_alpha(self._source[i])
+        if image.shape[2] != self.n_channels:
+            raise ValueError(
+                f"{self._name}[{i}] has {image.shape[2]} colour channel(s), but "
+                f"{self._name}[0] has {self.n_channels}. Pass images that all have the "
+                "same number of channels."
+            )
+        return image
+
+    def shape(self, i):
+        """Height and width of image i."""
+        return self.raw(i).shape[:2]
+
+    def to_float(self, raw):
+        """Turn the user's pixels (h, w, C) into a new float32 array (C, h, w).
+
+        The user's range becomes [0, 1]; values outside of it stay outside, and NaN
+        stays NaN.
+        """
+        wide = np.promote_types(raw.dtype, np.float32)  # float64 for int32
+        image = np.array(np.moveaxis(raw, 2, 0), dtype=wide, order="C")
+        low, high = self._range_of(raw.dtype)
+        if (low, high) != (0.0, 1.0):
+            image -= low
+            image /= high - low
+        return image.astype(np.float32, copy=False)
+
+    def give_back(self, images, with_nan=False):
+        """Put what was computed from the images into the user's container.
+
+        Parameters
+        ----------
+        images : iterable of float arrays of shape (C, H, W)
+            One for each image, in the same order, on the [0, 1] scale. They may have
+            another number of channels than the user's.
+
+        with_nan : bool, default=False
+            Whether they may hold NaN. Integers can't, so that users of integers then
+            get float32 on the [0, 1] scale.
+
+        Returns
+        -------
+        images : ndarray or list of ndarrays
+            An array for an array, rows for rows and else a list. Integers are rounded
+            and clipped to their dtype; floats are not clipped. Alpha is back in place.
+        """
+        pairs = zip(range(len(self)), images, strict=True)
+        return self._pack([self._finish(i, image, with_nan) for i, image in pairs])
+
+    def give_back_spread(self, spreads):
+        """Put standard deviations (or widths) into the user's container and unit.
+
+        Parameters
+        ----------
+        spreads : iterable of float arrays of shape (C, H, W)
+            One for each image, on the [0, 1] scale.
+
+        Returns
+        -------
+        spreads : ndarray or list of ndarrays
+            In the user's unit, grey levels of uint8 for instance; float32 where the
+            user's images are integers. Alpha has none.
+        """
+        pairs = zip(range(len(self)), spreads, strict=True)
+        return self._pack([self._finish_spread(i, spread) for i, spread in pairs])
+
+    def _finish(self, i, image, with_nan):
+        """Give an image (C, H, W) the dtype, layout and alpha of image i."""
+        source = self._source[i]
+        _, alpha = _split_alpha(source)
+        if with_nan and source.dtype.kind in "bui":
+            image = np.asarray(image, dtype=np.float32)
+            alpha = np.moveaxis(self.to_float(alpha), 0, 2)
+        else:
+            image = self._from_float(np.asarray(image), source.dtype)
+        return _lay_out(image, alpha, source.ndim)
+
+    def _finish_spread(self, i, spread):
+        """Give standard deviations (C, H, W) the unit and layout of image i."""
+        source = self._source[i]
+        _, alpha = _split_alpha(source)
+        low, high = self._range_of(source.dtype)
+        dtype = source.dtype if source.dtype.kind == "f" else np.dtype(np.float32)
+        spread = (np.asarray(spread) * (high - low)).astype(dtype)
+        return _lay_out(spread, np.zeros(alpha.shape, dtype), source.ndim)
+
+    def _from_float(self, image, dtype):
+        """Bring an image from [0, 1] to the user's range and dtype."""
+        low, high = self._range_of(dtype)
+        if (low, high) != (0.0, 1.0):
+            wide = np.promote_types(dtype, np.result_type(image, np.float32))
+            image = image.astype(wide) * (high - low) + low
+        if dtype.kind in "bui":
+            image = _round_and_clip(image, dtype)
+        return image.astype(dtype, copy=False)
+
+    def _range_of(self, dtype):
+        """User values that mean 0 and 1 in this dtype."""
+        return _FULL_RANGES.get(dtype.type, self.data_range)
+
+
+class _OnDemand:
+    """A sequence that reads and checks an image whenever it is asked for."""
+
+    def __init__(self, items, read, name):
+        self._items = items
+        self._read = read
+        self._name = name
+        self._last = None, None  # most images are asked for several times in a row
+
+    def __len__(self):
+        return len(self._items)
+
+    def __getitem__(self, i):
+        last, image = self._last
+        if i != last:
+            image = self._read(self._items[i])
+            image = _checked_image(image, f"{self._name}[{i}]")
+            self._last = i, image
+        return image
+
+
+def find_data_range(arrays):
+    """Find the values that mean 0 and 1.
+
+    bool, uint8 and uint16 have a range of their own and are left out. Floats are on
+    [0, 1], unless more than 5 % of them lie below -0.5 or more than 5 % above 1.5.
+    Those, and all other integers, span from the lowest value, or 0 if that is lower,
+    to the highest.
+
+    Parameters
+    ----------
+    arrays : list of ndarrays
+        Numbers without inf. NaN is left out.
+
+    Returns
+    -------
+    low, high : float
+        The values; ``low < high``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> find_data_range([np.array([-0.2, 0.9, np.nan])])
+    (0.0, 1.0)
+    >>> find_data_range([np.array([3, 16])])
+    (0.0, 16.0)
+    """
+    arrays = [array for array in arrays if array.dtype.type not in _FULL_RANGES]
+    if not arrays or _are_near_unit_interval(arrays):
+        return 0.0, 1.0
+    low = min(0.0, *(float(np.fmin.reduce(array, axis=None)) for array in arrays))
+    high = max(low, *(float(np.fmax.reduce(array, axis=None)) for array in arrays))
+    return (low, high) if low < high else (low, low + 1.0)
+
+
+def _are_near_unit_interval(arrays):
+    """Whether these are floats, and their middle 90 % inside [-0.5, 1.5]."""
+    if any(array.dtype.kind != "f" for array in arrays):
+        return False
+    step = sum(array.size for array in arrays) // 1_000_000 + 1
+    values = np.concatenate([array.flat[::step] for array in arrays])
+    few = 0.05 * np.count_nonzero(np.isfinite(values))
+    return np.sum(values < -0.5) <= few and np.sum(values > 1.5) <= few
+
+
+def _examples(source):
+    """The images to find a data range from; the first few, where they must be read."""
+    if isinstance(source, np.ndarray):
+        return [source]
+    if isinstance(source, list):
+        return source
+    n_examples = 1 if source[0].dtype.type in _FULL_RANGES else min(8, len(source))
+    return [source[i] for i in range(n_examples)]
+
+
+def as_images(
+    X, *, estimator=None, reset=False, image_shape=None, data_range=None, name="X"
+):
+    """Check what the user gives and see it as images.
+
+    Parameters
+    ----------
+    X : array-like, list of images, list of paths or image sequence
+        Images as an array of shape (n, H, W, C) or (n, H, W); as a list of arrays
+        (H, W[, C]) of any sizes and dtypes; as a list of paths; as an object with
+        ``len`` and integer indices that says ``_is_image_sequence = True``; or as rows
+        of shape (n, n_features). Four channels are three colours and alpha.
+
+    estimator : estimator instance, default=None
+        The estimator that X is for. Rows must agree with what it was fitted on.
+
+    reset : bool, default=False
+        Whether `estimator` is being fitted. It then learns ``n_features_in_`` and
+        ``feature_names_in_`` from rows, and forgets them for images.
+
+    image_shape : tuple (H, W) or (H, W, C), default=None
+        How a row folds into an image. None: a row is one line of grey pixels.
+
+    data_range : pair of floats, default=None
+        Values that mean 0 and 1, see `Images`. None finds them by `find_data_range`.
+
+    name : str, default="X"
+        What the user calls X, for errors.
+
+    Returns
+    -------
+    images : Images
+        X, seen as images.
+
+    Raises
+    ------
+    TypeError
+        If X is of a kind or a dtype that can't be images.
+    ValueError
+        If X is empty, or has infinite values or a shape that can't be images.
+    """
+    source, pack = _open(X, estimator, reset, image_shape, name)
+    if reset and pack is not _stack_rows:
+        for learnt_from_rows in ("n_features_in_", "feature_names_in_"):
+            vars(estimator).pop(learnt_from_rows, None)
+    if data_range is None:
+        data_range = find_data_range(_examples(source))
+    images = Images(source, pack, data_range, name)
+    if isinstance(source, list):
+        for i in range(len(images)):
+            images.raw(i)  # complains of an image with another number of channels
+    return images
+
+
+def _open(X, estimator, reset, image_shape, name):
+    """The images in X, checked, and the function that puts such images together."""
+    is_list = isinstance(X, (list, tuple))
+    is_sequence = getattr(X, "_is_image_sequence", False)
+    if (is_list or is_sequence) and len(X) == 0:
+        raise ValueError(f"{name} is empty. {_EXPECTED}")
+    if is_sequence:
+        return _OnDemand(X, np.asarray, name), list
+    if is_list and all(isinstance(path, (str, os.PathLike)) for path in X):
+        return _OnDemand(X, read_colour_image, name), list
+    if is_list and max(_count_axes(x, f"{name}[{i}]") for i, x in enumerate(X)) > 1:
+        return [_checked_image(x, f"{name}[{i}]") for i, x in enumerate(X)], list
+    if not is_list and _count_axes(X, name) > 2:
+        return _checked_stack(np.asarray(X), name), _stack
+    return _checked_rows(X, estimator, reset, image_shape, name), _stack_rows
+
+
+def _count_axes(X, label):
+    """The number of axes of what should be an array."""
+    if type(X).__module__.partition(".")[0] == "torch":
+        raise TypeError(
+            f"{label} is a torch tensor. Pass a numpy array, its channels last: "
+            "tensor.movedim(-3, -1).numpy() for images, tensor.numpy() for rows."
+        )
+    n_axes = X.ndim if hasattr(X, "ndim") else np.asarray(X).ndim
+    if n_axes == 0:
+        raise TypeError(f"{label} is a {type(X).__name__}. {_EXPECTED}")
+    return n_axes
+
+
+def _checked_image(image, label):
+    """An array (H, W[, C]), checked."""
+    image = np.asarray(image)
+    _check_values(image, label)
+    if image.ndim not in (2, 3):
+        raise ValueError(
+            f"{label} has shape {image.shape}; expected (height, width) or (height, "
+            "width, channels). Pass a list that holds one such array for each image."
+        )
+    _check_channels_last(image.shape, label)
+    return image
+
+
+def _checked_stack(X, name):
+    """An array (n, H, W[, C]), checked."""
+    if X.ndim == 3 and X.shape[2] in (3, 4):
+        raise ValueError(
+            f"{name} has shape {X.shape}, which looks like a single colour image. Pass "
+            f"{name}[np.newaxis] for one colour image, or {name}[..., np.newaxis] for "
+            f"grey images that are {X.shape[2]} pixels wide."
+        )
+    if X.ndim > 4:
+        raise ValueError(f"{name} has {X.ndim} axes. {_EXPECTED}")
+    _check_values(X, name)
+    _check_channels_last(X.shape[1:], name)
+    return X
+
+
+def _checked_rows(X, estimator, reset, image_shape, name):
+    """Rows as scikit-learn checks them, folded to images (n, H, W[, C])."""
+    if getattr(X, "ndim", 2) == 1 and np.asarray(X).dtype.kind in "OUT":
+        raise TypeError(
+            f"{name} has one axis and dtype {X.dtype}. Pass images of different sizes, "
+            f"or paths, as a list: list({name})."
+        )
+    options = {"dtype": "numeric", "ensure_all_finite": "allow-nan"}
+    if estimator is None:
+        rows = check_array(X, input_name=name, **options)
+    else:
+        rows = validate_data(estimator, X, reset=reset, **options)
+    _check_values(rows, name)
+    shape = (1, rows.shape[1]) if image_shape is None else tuple(image_shape)
+    if len(shape) not in (2, 3) or min(shape) < 1 or np.prod(shape) != rows.shape[1]:
+        raise ValueError(
+            f"The rows of {name} have {rows.shape[1]} values, which do not fold into "
+            f"image_shape={image_shape}. Pass (height, width) or (height, width, "
+            "channels) with that product."
+        )
+    _check_channels_last(shape, name)
+    return rows.reshape(-1, *shape)
+
+
+def _check_values(array, label):
+    """Complain of values that are no pixels."""
+    if array.dtype.kind not in "buif":
+        raise TypeError(
+            f"{label} has dtype {array.dtype}; expected real numbers. Convert it to "
+            "integers or floats; pass images of different sizes as a list."
+        )
+    if array.size == 0:
+        raise ValueError(
+            f"{label} is empty: its shape is {array.shape}. Pass images of at least "
+            "one pixel."
+        )
+    if array.dtype.kind == "f" and np.isinf(array).any():
+        raise ValueError(
+            f"{label} contains infinity; expected finite numbers, or NaN where a pixel "
+            "is missing. Replace what is infinite by NaN: X[np.isinf(X)] = np.nan."
+        )
+
+
+def _check_channels_last(shape, label):
+    """Complain of an image shape that looks like (3, H, W)."""
+    if len(shape) == 3 and shape[0] == 3 and shape[2] > 4:
+        raise ValueError(
+            f"{label} has images of shape {shape}, which looks like channels first. "
+            "Pass the channels last: np.moveaxis(image, 0, -1), or "
+            "np.moveaxis(X, 1, -1) for an array of images."
+        )
+
+
+class ImageInputMixin:
+    """What estimators and transformers of images share: their input.
+
+    It stands before ``TransformerMixin`` and ``BaseEstimator`` in the list of bases.
+    Where an estimator has a parameter ``image_shape``, rows are folded by it.
+
+    Attributes
+    ----------
+    image_mode_ : bool
+        Whether it was fitted on images rather than on rows.
+
+    data_range_ : pair of floats
+        Values that meant 0 and 1 when it was fitted, see `Images`.
+    """
+
+    _requires_fit = True
+
+    # Where this is missing, set_output leaves what transform returns alone.
+    @available_if(lambda self: not getattr(self, "image_mode_", False))
+    def get_feature_names_out(self, input_features=None):
+        """Names of the features of rows; images have none.
+
+        Parameters
+        ----------
+        input_features : array-like of str, default=None
+            Names of the input features. None: those seen in `fit`, else x0, x1, ...
+
+        Returns
+        -------
+        feature_names_out : ndarray of str
+            The same names.
+        """
+        check_is_fitted(self, "n_features_in_")
+        return _check_feature_names_in(self, input_features)
+
+    def _as_images(self, X, reset=False):
+        """See X as images; with `reset`, as those that the estimator is fitted on."""
+        images = as_images(
+            X,
+            estimator=self,
+            reset=reset,
+            image_shape=getattr(self, "image_shape", None),
+            data_range=None if reset else getattr(self, "data_range_", None),
+        )
+        if reset:
+            self.image_mode_ = not images.is_rows
+            self.data_range_ = images.data_range
+        return images
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.requires_fit = self._requires_fit
+        tags.input_tags.three_d_array = True
+        tags.input_tags.allow_nan = True
+        tags.transformer_tags.preserves_dtype = ["float32", "float64"]
+        return tags
+
+
+def image_hash(image, key):
+    """Hash an image, so that it can seed a draw of its own.
+
+    Parameters
+    ----------
+    image : float32 array of any shape
+        As `Images` gives it: equal pixels of any dtype are then the same floats.
+
+    key : int in [0, 2**64)
+        Another key gives other hashes.
+
+    Returns
+    -------
+    hash : int in [0, 2**128)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> pixels = np.zeros((1, 2, 3), np.float32)
+    >>> image_hash(pixels, key=0) == image_hash(pixels.copy(), key=0)
+    True
+    >>> image_hash(pixels, key=0) == image_hash(pixels, key=1)
+    False
+    """
+    digest = hashlib.blake2b(digest_size=16, key=key.to_bytes(8, "little"))
+    digest.update(repr(image.shape).encode())
+    digest.update(np.ascontiguousarray(image, dtype=np.float32))
+    return int.from_bytes(digest.digest(), "little")
+
+
+def read_image(path):
+    """Read a picture file, the right way up.
+
+    Parameters
+    ----------
+    path : str or path-like
+        A file that Pillow can read, or a TIFF file of any depth.
+
+    Returns
+    -------
+    image : ndarray of shape (H, W), (H, W, 3) or (H, W, 4)
+        Grey, colours, or colours and alpha, in the dtype of the file. Palettes and
+        CMYK become colours.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file can't be read as a picture.
+    """
+    try:
+        return _read_picture(path)
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # Pillow and tifffile raise many kinds
+        raise ValueError(
+            f"The file {os.fspath(path)!r} could not be read as a picture: {error}"
+        ) from error
+
+
+def read_colour_image(path):
+    """Read a picture file as (H, W, 3), or (H, W, 4) with alpha; see `read_image`."""
+    image = read_image(path)
+    return np.stack([image] * 3, axis=2) if image.ndim == 2 else image
+
+
+def _read_picture(path):
+    """Read a picture file by what reads it best."""
+    from PIL import Image, ImageOps
+    from skimage.io import imread
+
+    if _is_deep_tiff(path):
+        return imread(path)  # Pillow cuts colours to 8 bits
+    with Image.open(path) as picture:
+        picture = ImageOps.exif_transpose(picture)  # skimage.io leaves it on its side
+        if picture.has_transparency_data:
+            picture = picture.convert("RGBA")
+        elif len(picture.getbands()) > 1 or picture.mode == "P":
+            picture = picture.convert("RGB")  # skimage.io takes CMYK for RGBA
+        return np.asarray(picture)
+
+
+def _is_deep_tiff(path):
+    """Whether a file is TIFF of more than 8 bits per channel."""
+    from tifffile import TiffFile
+
+    if not os.fspath(path).lower().endswith((".tif", ".tiff")):
+        return False
+    with TiffFile(path) as tiff:
+        return tiff.pages.first.bitspersample > 8

@@ -1,0 +1,188 @@
+"""What storing a picture as a JPEG file does to it, in torch, for many at once.
+
+Only what loses information is computed: colour transform, chroma subsampling, cosine
+transform and quantisation, and their way back. The entropy coding of a file loses
+nothing and is left out. Rounding follows the library of the Independent JPEG Group
+(IJG), which wrote most of the JPEG files that there are.
+"""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch.nn import functional
+
+# Quantisation steps at quality 50: ITU-T T.81 (1992), tables K.1 and K.2.
+_LUMA_STEPS = (
+    (16, 11, 10, 16, 24, 40, 51, 61),
+    (12, 12, 14, 19, 26, 58, 60, 55),
+    (14, 13, 16, 24, 40, 57, 69, 56),
+    (14, 17, 22, 29, 51, 87, 80, 62),
+    (18, 22, 37, 56, 68, 109, 103, 77),
+    (24, 35, 55, 64, 81, 104, 113, 92),
+    (49, 64, 78, 87, 103, 121, 120, 101),
+    (72, 92, 95, 98, 112, 100, 103, 99),
+)
+_CHROMA_STEPS = (
+    (17, 18, 24, 47, 99, 99, 99, 99),
+    (18, 21, 26, 66, 99, 99, 99, 99),
+    (24, 26, 56, 99, 99, 99, 99, 99),
+    (47, 66, 99, 99, 99, 99, 99, 99),
+    (99, 99, 99, 99, 99, 99, 99, 99),
+    (99, 99, 99, 99, 99, 99, 99, 99),
+    (99, 99, 99, 99, 99, 99, 99, 99),
+    (99, 99, 99, 99, 99, 99, 99, 99),
+)
+
+
+class _Grid(NamedTuple):
+    """How coarsely colour is stored, and what is added before decimals are dropped.
+
+    The IJG adds one offset in even and another in odd columns, so that halves go up
+    and down by turns and don't add up to a drift.
+    """
+
+    cell: tuple  # pixels down and across that share a colour
+    shrink_offsets: tuple
+    enlarge_offsets: tuple
+
+
+_GRIDS = {
+    "4:4:4": _Grid((1, 1), (0, 0), (0, 0)),
+    "4:2:2": _Grid((1, 2), (0, 1 / 2), (1 / 4, 1 / 2)),
+    "4:2:0": _Grid((2, 2), (1 / 4, 1 / 2), (1 / 2, 7 / 16)),
+}
+
+
+def compress_jpeg(images, quality, subsampling="4:2:0"):
+    """Compress images and open them again.
+
+    Parameters
+    ----------
+    images : float32 tensor of shape (n, C, H, W)
+        Without NaN; clipped to [0, 1] and rounded to 8 bits first. Three channels are
+        a colour picture; of any other number, each is coded like a grey picture.
+
+    quality : float32 tensor with n elements
+        Quality of each image, whole numbers from 1 to 100.
+
+    subsampling : {"4:2:0", "4:2:2", "4:4:4"}, default="4:2:0"
+        How much coarser colour is stored than luma: by 2 in both directions, by 2
+        across, or not at all.
+
+    Returns
+    -------
+    images : float32 tensor of shape (n, C, H, W)
+        Multiples of 1/255.
+    """
+    grid, quality = _GRIDS[subsampling], quality.reshape(-1, 1, 1, 1)
+    pixels = (images.clamp(0, 1) * 255).round_()
+    luma_steps = _scale_steps(_LUMA_STEPS, quality)
+    if images.shape[1] != 3:
+        return (_code(pixels - 128, luma_steps) + 128) / 255
+    luma, chroma = _to_ycc(pixels)
+    luma = _code(luma, luma_steps)
+    chroma = _code(_shrink(chroma, grid), _scale_steps(_CHROMA_STEPS, quality))
+    chroma = _enlarge(chroma, grid, luma.shape[2:])
+    return _to_rgb(luma, chroma) / 255
+
+
+def _scale_steps(steps, quality):
+    """Quantisation steps (n, 1, 1, 64) for a quality (n, 1, 1, 1), the IJG's rule."""
+    percent = torch.where(quality < 50, (5000 / quality).floor(), 200 - 2 * quality)
+    steps = torch.tensor(steps, device=quality.device).flatten()
+    return ((steps * percent + 50) / 100).floor().clamp(1, 255)
+
+
+def _to_ycc(pixels):
+    """RGB (n, 3, H, W) on 0..255 -> luma (n, 1, H, W), chroma (n, 2, H, W), signed."""
+    red, green, blue = pixels.split(1, dim=1)
+    luma = 0.299 * red + 0.587 * green + 0.114 * blue
+    chroma = torch.cat([(blue - luma) / 1.772, (red - luma) / 1.402], dim=1)
+    return luma.round() - 128, chroma.round_().clamp_(-128, 127)
+
+
+def _to_rgb(luma, chroma):
+    """Luma (n, 1, H, W), chroma (n, 2, H, W), signed -> RGB (n, 3, H, W) on 0..255."""
+    cb, cr = chroma.split(1, dim=1)
+    colour = torch.cat([1.402 * cr, -0.344136 * cb - 0.714136 * cr, 1.772 * cb], dim=1)
+    return colour.add_(luma + 128).round_().clamp_(0, 255)
+
+
+def _shrink(chroma, grid):
+    """Average the pixels that share a colour."""
+    if grid.cell == (1, 1):
+        return chroma
+    down, across = grid.cell
+    means = functional.avg_pool2d(_pad(chroma, down, 8 * across), grid.cell)
+    return _floor_by_turns(means, grid.shrink_offsets)
+
+
+def _enlarge(chroma, grid, shape):
+    """Bring colour back to the shape of the luma, by a triangle filter."""
+    if grid.cell == (1, 1):
+        return chroma
+    # What pads the last blocks must not shine in: the filter ends where the image does.
+    height, width = (math.ceil(s / c) for s, c in zip(shape, grid.cell, strict=True))
+    chroma = chroma[..., :height, :width]
+    mode = "bilinear" if width > 2 else "nearest"  # as the IJG does
+    chroma = functional.interpolate(chroma, scale_factor=grid.cell, mode=mode)
+    chroma = _floor_by_turns(chroma, grid.enlarge_offsets)
+    return chroma[..., : shape[0], : shape[1]]
+
+
+def _floor_by_turns(plane, offsets):
+    """Add one offset in even and one in odd columns, then drop the decimals."""
+    offsets = torch.tensor(offsets, device=plane.device)  # the width is even
+    return (plane + offsets.repeat(plane.shape[3] // 2)).floor_()
+
+
+def _pad(plane, down, across):
+    """Repeat the last row and column until the sides are multiples of these."""
+    height, width = plane.shape[2:]
+    padding = (0, -width % across, 0, -height % down)
+    return functional.pad(plane, padding, mode="replicate")
+
+
+def _code(plane, steps):
+    """Quantise the blocks of a plane (n, C, H, W) of whole numbers from -128 to 127."""
+    height, width = plane.shape[2:]
+    padded = _pad(plane, 8, 8)
+    blocks = _quantize(_to_blocks(padded), steps)
+    plane = _from_blocks(blocks, padded.shape)[..., :height, :width]
+    # Halves go up; they are frequent in flat blocks and floats just miss some of them.
+    return (plane + 0.501).floor_().clamp_(-128, 127)
+
+
+def _quantize(blocks, steps):
+    """Round the cosine coefficients of blocks (n, C, N, 64) to multiples of steps."""
+    basis = _COSINES.to(blocks.device)
+    # The IJG's transform yields eighths, so halves are frequent; they go outwards.
+    eighths = (blocks @ (8 * basis).T).round_()
+    levels = (eighths.abs() / (8 * steps)).add_(0.5).floor_().copysign_(eighths)
+    return (levels * steps) @ basis
+
+
+def _to_blocks(plane):
+    """(n, C, H, W) -> (n, C, N, 64), with sides that are multiples of 8."""
+    n, n_channels, height, width = plane.shape
+    blocks = plane.reshape(n, n_channels, height // 8, 8, width // 8, 8)
+    return blocks.transpose(3, 4).reshape(n, n_channels, -1, 64)
+
+
+def _from_blocks(blocks, shape):
+    """(n, C, N, 64) -> (n, C, H, W), undoing `_to_blocks`."""
+    n, n_channels, height, width = shape
+    blocks = blocks.reshape(n, n_channels, height // 8, width // 8, 8, 8)
+    return blocks.transpose(3, 4).reshape(shape)
+
+
+def _cosines():
+    """Make the 64 cosine patterns of 8 x 8 pixels, orthonormal, one in each row."""
+    position, frequency = torch.arange(8), torch.arange(8)[:, None]
+    waves = torch.cos((2 * position + 1) * frequency * (math.pi / 16)) / 2
+    waves[0] /= math.sqrt(2)
+    return torch.kron(waves, waves)
+
+
+_COSINES = _cosines()

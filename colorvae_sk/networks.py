@@ -1,0 +1,599 @@
+"""The networks: blocks first, then the dense, the conv and the ladder VAE.
+
+Every network is called in the same way and answers with the same tuple::
+
+    restored, log_sigma, latent_cost = network(damaged, target=None, noise=None)
+
+``damaged`` and ``target`` are float tensors (n, C, H, W), NaN where a pixel is
+missing. ``restored`` and ``log_sigma`` have the shape of ``damaged``;
+``latent_cost`` is (n, n_layers), the Kullback-Leibler divergence of each latent
+layer in nats per image. What is given decides which way down is taken:
+
+========  =====  ============================================================
+target    noise  the latent variables are
+========  =====  ============================================================
+None      None   at their mean: the restoration itself
+None      given  drawn without the target: a plausible restoration
+given     given  drawn from the posterior that sees the target: for training
+given     None   at the mean of that posterior: the code of the target
+========  =====  ============================================================
+
+Beside that a network tells what is needed to train and use it:
+
+- ``stages``: its groups of parameters, learned one after the other;
+  ``stage_of(name)``: the group of a parameter; ``latent_stages``: the groups that
+  learn on the posterior way;
+- ``fixed_size``: the one (H, W) that it takes, or None where any will do;
+  ``multiple``: a tile of a larger image starts at a multiple of this, in pixels;
+  ``overlap``: how many pixels tiles must share; ``dtype``: what it computes in when
+  it restores;
+- ``draw_noise(n, size, generator)``, ``encode(images)`` to codes (n, n_codes), and
+  ``decode(codes, size)``.
+"""
+
+import math
+
+import torch
+from torch import nn
+from torch.nn import functional as F  # noqa: N812
+
+LOG_SIGMA_RANGE = (-7.0, 2.0)  # standard deviations from 0.001 to 7.4
+THUMBNAIL = 48  # pixels; the colours are judged from this much of a picture
+N_PIECES = 8  # of each tone curve
+
+
+# ------------------------------------------------------------------ blocks
+def fill_missing(images, value=0.5):
+    """Images without NaN, and where they were observed (1) or missing (0)."""
+    observed = images.isfinite()
+    return torch.where(observed, images, value), observed.to(images.dtype)
+
+
+def standard_kl(mu, log_sigma):
+    """KL(N(mu, sigma) || N(0, 1)), summed to nats per image."""
+    kl = 0.5 * (mu.square() + torch.exp(2 * log_sigma) - 1) - log_sigma
+    return kl.flatten(1).sum(1)
+
+
+def draw(mu, log_sigma, noise):
+    """A draw from N(mu, sigma), or its mean where there is no noise."""
+    return mu if noise is None else mu + torch.exp(log_sigma) * noise
+
+
+class ChannelNorm(nn.LayerNorm):
+    """LayerNorm over the channels of each pixel: no statistics over an image."""
+
+    def forward(self, features):
+        channels_last = features.permute(0, 2, 3, 1)
+        return super().forward(channels_last).permute(0, 3, 1, 2)
+
+
+class Gate(torch.autograd.Function):
+    """The product of the two halves of the channels.
+
+    The gradient is written in place: autograd would concatenate its halves, which
+    costs a tenth of a training step.
+    """
+
+    @staticmethod
+    def forward(ctx, features):
+        ctx.save_for_backward(features)
+        first, second = features.chunk(2, dim=1)
+        return first * second
+
+    @staticmethod
+    def backward(ctx, gradient):
+        (features,) = ctx.saved_tensors
+        first, second = features.chunk(2, dim=1)
+        both = torch.empty_like(features)
+        to_first, to_second = both.chunk(2, dim=1)
+        torch.mul(gradient, second, out=to_first)
+        torch.mul(gradient, first, out=to_second)
+        return both
+
+
+gate = Gate.apply
+
+
+class ScaledConv(nn.Conv2d):
+    """A 1x1 convolution whose output is scaled by a small learned factor."""
+
+    def __init__(self, n_inputs, n_outputs):
+        super().__init__(n_inputs, n_outputs, 1)
+        self.scale = nn.Parameter(torch.empty(n_outputs))
+
+    def forward(self, features):
+        weight = self.weight * self.scale[:, None, None, None]
+        return F.conv2d(features, weight, self.bias * self.scale)
+
+
+class GatedBlock(nn.Module):
+    """Two gated residual branches: one looks around, one mixes channels.
+
+    References
+    ----------
+    L. Chen, X. Chu, X. Zhang, J. Sun: Simple Baselines for Image Restoration
+    (NAFNet), ECCV 2022; here without statistics over the image.
+    """
+
+    def __init__(self, width):
+        super().__init__()
+        self.look = nn.Sequential(
+            ChannelNorm(width),
+            nn.Conv2d(width, 2 * width, 1),
+            nn.Conv2d(2 * width, 2 * width, 3, padding=1, groups=2 * width),
+        )
+        self.look_out = ScaledConv(width, width)
+        self.mix = nn.Sequential(ChannelNorm(width), nn.Conv2d(width, 2 * width, 1))
+        self.mix_out = ScaledConv(width, width)
+
+    def forward(self, features):
+        features = features + self.look_out(gate(self.look(features)))
+        return features + self.mix_out(gate(self.mix(features)))
+
+
+def stack(width, n_blocks):
+    """Gated blocks, one after the other."""
+    return nn.Sequential(*(GatedBlock(width) for _ in range(n_blocks)))
+
+
+class Pyramid(nn.Module):
+    """Features of an image at scales 1/2, 1/4, 1/8, ..., finest first."""
+
+    def __init__(self, n_inputs, widths, n_blocks):
+        super().__init__()
+        self.stem = nn.Conv2d(4 * n_inputs, widths[0], 3, padding=1)
+        self.down = nn.ModuleList(
+            nn.Conv2d(above, below, 2, stride=2)
+            for above, below in zip(widths[:-1], widths[1:], strict=True)
+        )
+        self.blocks = nn.ModuleList(stack(width, n_blocks) for width in widths)
+
+    def forward(self, images):
+        scales = [self.blocks[0](self.stem(F.pixel_unshuffle(images, 2)))]
+        for down, blocks in zip(self.down, self.blocks[1:], strict=True):
+            scales.append(blocks(down(scales[-1])))
+        return scales
+
+
+def zero_initialised(layer):
+    """The layer, marked to start at zero (see `initialise`)."""
+    layer.starts_at_zero = True
+    return layer
+
+
+def initialise(network, generator):
+    """Give every parameter its first value, drawn from `generator` alone.
+
+    Weights are uniform with variance 1 / (3 fan-in), torch's own rule; biases are
+    zero, and so is all that is marked `zero_initialised`.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+            nn.init.kaiming_uniform_(module.weight, math.sqrt(5), generator=generator)
+            if getattr(module, "starts_at_zero", False):
+                nn.init.zeros_(module.weight)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        if isinstance(module, ScaledConv):
+            nn.init.constant_(module.scale, 0.2)
+        if isinstance(module, ChannelNorm):
+            module.reset_parameters()
+    return network
+
+
+def pad_to_multiple(images, multiple):
+    """Mirror the right and the lower edge until both sides are multiples."""
+    height, width = images.shape[-2:]
+    right, below = -width % multiple, -height % multiple
+    if not right and not below:
+        return images
+    mode = "reflect" if right < width and below < height else "replicate"
+    return F.pad(images, (0, right, 0, below), mode=mode)
+
+
+# ------------------------------------------------------------ latent layers
+class LatentLayer(nn.Module):
+    """A centred Gaussian latent of each place: what the context leaves open.
+
+    The latent is z = sigma(d) * u with the code u ~ N(0, 1), so that its prior is
+    N(0, sigma(d)); the posterior of u sees the evidence too. As the prior's mean is
+    zero, d stays as it is on the mean way.
+    """
+
+    def __init__(self, width, n_evidence, n_latent):
+        super().__init__()
+        self.log_sigma = zero_initialised(nn.Conv2d(width, n_latent, 1))
+        self.posterior = nn.Sequential(
+            nn.Conv2d(width + n_evidence, 2 * width, 1),
+            nn.GELU(),
+            zero_initialised(nn.Conv2d(2 * width, 2 * n_latent, 1)),
+        )
+        self.project = nn.Conv2d(n_latent, width, 1, bias=False)
+
+    def forward(self, above, evidence=None, noise=None):
+        """Give the features with the latent added, the code u and its cost."""
+        code, cost = noise, above.new_zeros(len(above))
+        if evidence is not None:
+            both = torch.cat([above, evidence], dim=1)
+            mu, log_sigma = self.posterior(both).clamp(-8, 8).chunk(2, dim=1)
+            code, cost = draw(mu, log_sigma, noise), standard_kl(mu, log_sigma)
+        if code is None:
+            return above, code, cost
+        latent = torch.exp(self.log_sigma(above).clamp(-8, 4)) * code
+        return above + self.project(latent), code, cost
+
+
+def draw_codes(n, shapes, generator):
+    """Standard normal codes of these shapes for n images, on the generator's device."""
+    device = generator.device
+    return [
+        torch.randn((n, *shape), generator=generator, device=device) for shape in shapes
+    ]
+
+
+class SigmaHead(nn.Module):
+    """The log standard deviation of what is left; it never moves what it reads."""
+
+    def __init__(self, width, n_context, n_outputs):
+        super().__init__()
+        self.wide = nn.Conv2d(width, 2 * width, 1)
+        self.context = nn.Linear(n_context, 2 * width)
+        self.head = zero_initialised(nn.Conv2d(width, n_outputs, 1))
+
+    def forward(self, features, context):
+        features = self.wide(features.detach())
+        features = gate(features + self.context(context.detach())[..., None, None])
+        return (self.head(features) - 3).clamp(*LOG_SIGMA_RANGE)
+
+
+# ------------------------------------------------------------------ colour
+def thumbnail(images):
+    """The mean of what was observed on a coarse grid, and how much that was.
+
+    (n, C, H, W) with NaN -> (n, 2 C, 48, 48).
+    """
+    filled, observed = fill_missing(images, 0.0)
+    share = F.adaptive_avg_pool2d(observed, THUMBNAIL)
+    mean = F.adaptive_avg_pool2d(filled, THUMBNAIL) / share.clamp_min(1e-6)
+    return torch.cat([torch.where(share > 0, mean, 0.5), share], dim=1)
+
+
+class ThumbnailEncoder(nn.Sequential):
+    """One vector of features from a thumbnail: (n, ., 48, 48) -> (n, ., 1, 1)."""
+
+    def __init__(self, n_inputs, n_features):
+        half = n_features // 2
+        super().__init__(
+            nn.Conv2d(n_inputs, half, 4, stride=4),
+            GatedBlock(half),
+            nn.Conv2d(half, n_features, 2, stride=2),
+            GatedBlock(n_features),
+            nn.AdaptiveAvgPool2d(1),
+        )
+
+
+class ColourStage(nn.Module):
+    """Judge the colours of a whole picture; curves and a mixing set them right.
+
+    The thumbnail of the damaged picture and one centred latent vector give, for
+    each channel, a monotone curve of eight straight pieces over [0, 1], continued
+    straight beyond, and a C x C mixing of the channels.
+    """
+
+    def __init__(self, n_channels, n_features, n_latent):
+        super().__init__()
+        self.n_channels = n_channels
+        self.context = ThumbnailEncoder(2 * n_channels, n_features)
+        self.evidence = ThumbnailEncoder(4 * n_channels, n_features)
+        self.latent = LatentLayer(n_features, n_features, n_latent)
+        self.curves = nn.Sequential(
+            nn.Linear(n_features, 2 * n_features),
+            nn.GELU(),
+            zero_initialised(
+                nn.Linear(2 * n_features, n_channels * (1 + N_PIECES + n_channels))
+            ),
+        )
+
+    def forward(self, seen, target_seen=None, noise=None):
+        """Thumbnails -> (offsets, slopes, mixing), features, code, cost."""
+        evidence = None
+        if target_seen is not None:
+            evidence = self.evidence(torch.cat([seen, target_seen], dim=1))
+        features, code, cost = self.latent(self.context(seen), evidence, noise)
+        features = features.flatten(1)
+        curves = self.curves(features).unflatten(1, (self.n_channels, -1))
+        offsets, slopes, mixing = curves.split([1, N_PIECES, self.n_channels], dim=2)
+        identity = torch.eye(self.n_channels, dtype=mixing.dtype, device=mixing.device)
+        return (offsets, torch.exp(slopes), mixing + identity), features, code, cost
+
+
+def apply_curves(images, curves):
+    """Send each channel through its curve, then mix the channels.
+
+    y' = offset + sum_k slope_k * clamp(y - k / 8, 0, 1 / 8), the first and the
+    last piece continued straight; x = M y'.
+    """
+    offsets, slopes, mixing = curves
+    curved = offsets[..., None]
+    for k in range(N_PIECES):
+        low = 0.0 if k > 0 else -math.inf
+        high = 1 / N_PIECES if k < N_PIECES - 1 else math.inf
+        piece = (images - k / N_PIECES).clamp(low, high)
+        curved = curved + slopes[:, :, k, None, None] * piece
+    return torch.einsum("ndc,nchw->ndhw", mixing, curved)
+
+
+# ------------------------------------------------------------------ networks
+class LadderVAE(nn.Module):
+    """A conditional hierarchical VAE, fully convolutional: the default for images.
+
+    The global colours are judged and set right first (`ColourStage`). A context
+    encoder turns the result into features at scales 1/2, 1/4, ...; then, top down,
+    at each scale: features, a centred latent, gated blocks. The head gives what is
+    to be added to the damaged image, whose holes are filled with 0.5.
+
+    Parameters
+    ----------
+    n_channels : int
+        Channels of the images.
+    widths : tuple of int
+        Features at scales 1/2, 1/4, ...
+    n_blocks : int
+        Gated blocks of each scale, on the way up and again on the way down.
+    n_latent : int
+        Latent channels of each scale; the colour latent has twice as many.
+    """
+
+    stages = ("restoration", "latents")
+    latent_stages = ("latents",)
+    fixed_size = None
+    overlap = 128
+    dtype = torch.float32
+
+    def __init__(self, n_channels, widths=(48, 96, 128), n_blocks=2, n_latent=4):
+        super().__init__()
+        self.n_channels, self.widths, self.n_latent = n_channels, widths, n_latent
+        n_features = 64
+        self.colour = ColourStage(n_channels, n_features, 2 * n_latent)
+        self.context = Pyramid(2 * n_channels, widths, n_blocks)
+        self.evidence = Pyramid(4 * n_channels, [w // 2 for w in widths], 1)
+        self.latents = nn.ModuleList(LatentLayer(w, w // 2, n_latent) for w in widths)
+        self.blocks = nn.ModuleList(stack(width, n_blocks) for width in widths)
+        self.up = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(below, 4 * above, 1), nn.PixelShuffle(2))
+            for above, below in zip(widths[:-1], widths[1:], strict=True)
+        )
+        self.head = zero_initialised(
+            nn.Conv2d(widths[0], 4 * n_channels, 3, padding=1)
+        )
+        self.sigma = SigmaHead(widths[0], n_features, 4 * n_channels)
+
+    @staticmethod
+    def stage_of(name):
+        """The stage in which the parameter of this name is learned."""
+        is_latent = "latent" in name or "evidence" in name
+        return "latents" if is_latent else "restoration"
+
+    def forward(self, damaged, target=None, noise=None, seen=None):
+        """See the module; `seen` is the thumbnail of the picture this is a tile of."""
+        restored, log_sigma, _, costs = self._ways_down(damaged, target, noise, seen)
+        return restored, log_sigma, torch.stack(costs, dim=1)
+
+    def _ways_down(self, damaged, target=None, noise=None, seen=None):
+        height, width = damaged.shape[-2:]
+        seen = thumbnail(damaged) if seen is None else seen
+        target_seen = None if target is None else thumbnail(target)
+        noise = [None] * (1 + len(self.widths)) if noise is None else noise
+        curves, colours, code, cost = self.colour(seen, target_seen, noise[0])
+        codes, costs = [code], [cost]
+
+        filled, observed = fill_missing(pad_to_multiple(damaged, self.multiple))
+        filled = torch.where(observed > 0, apply_curves(filled, curves), 0.5)
+        evidence = self._evidence(target, filled, observed)
+        context = self.context(torch.cat([filled, observed], dim=1))
+        features = 0.0
+        for i in reversed(range(len(self.widths))):
+            features, code, cost = self.latents[i](
+                features + context[i], evidence[i], noise[-1 - i]
+            )
+            codes.append(code)
+            costs.append(cost)
+            features = self.blocks[i](features)
+            if i > 0:
+                features = self.up[i - 1](features)
+        restored = filled + F.pixel_shuffle(self.head(features), 2)
+        log_sigma = F.pixel_shuffle(self.sigma(features, colours), 2)
+        restored = restored[..., :height, :width]
+        return restored, log_sigma[..., :height, :width], codes, costs
+
+    def _evidence(self, target, filled, observed):
+        if target is None:
+            return [None] * len(self.widths)
+        clean, known = fill_missing(pad_to_multiple(target, self.multiple))
+        return self.evidence(torch.cat([clean, known, filled, observed], dim=1))
+
+    @property
+    def multiple(self):
+        """Sides are padded to multiples of this, in pixels."""
+        return 2 ** len(self.widths)
+
+    def noise_shapes(self, size):
+        """Shapes of the codes of one image of this size, the colours' first."""
+        height, width = (-(-side // self.multiple) for side in size)
+        shapes = [(2 * self.n_latent, 1, 1)]
+        for i in range(len(self.widths)):
+            shapes.append((self.n_latent, height * 2**i, width * 2**i))
+        return shapes
+
+    def draw_noise(self, n, size, generator):
+        """Standard normal codes for n images: a list, the colours' first."""
+        return draw_codes(n, self.noise_shapes(size), generator)
+
+    def noise_of_tile(self, noise, rows, columns):
+        """The part of an image's codes that belongs to a tile (two slices)."""
+        if noise is None:
+            return None
+        step = self.multiple
+        parts = [noise[0]]
+        for i, part in enumerate(noise[1:]):
+            area = (
+                slice(side.start // step * 2**i, -(-side.stop // step) * 2**i)
+                for side in (rows, columns)
+            )
+            parts.append(part[..., *area])
+        return parts
+
+    def encode(self, images):
+        """The code of each image, to be read where nothing else is known of it."""
+        nothing = torch.full_like(images, math.nan)
+        codes = self._ways_down(nothing, target=images)[2]
+        return torch.cat([code.flatten(1) for code in codes], dim=1)
+
+    def decode(self, codes, size):
+        """Images of this size from their codes alone."""
+        shapes = self.noise_shapes(size)
+        parts = codes.split([math.prod(shape) for shape in shapes], dim=1)
+        noise = [
+            part.unflatten(1, shape) for part, shape in zip(parts, shapes, strict=True)
+        ]
+        nothing = codes.new_full((len(codes), self.n_channels, *size), math.nan)
+        return self(nothing, noise=noise)[0]
+
+
+class _BottleneckVAE(nn.Module):
+    """A classical VAE: q(z | y) of one vector per image, p(x | z), z ~ N(0, I).
+
+    A subclass builds `encoder`, (n, 2 C, H, W) -> (n, 2 n_latent), `decoder`, from
+    latents to features, and the heads `mean` and `sigma`, from features to images.
+    """
+
+    stages = ("all",)
+    latent_stages = ("all",)
+    multiple = 1
+    dtype = torch.float32
+
+    def __init__(self, n_channels, fixed_size, n_latent):
+        super().__init__()
+        self.n_channels, self.n_latent = n_channels, n_latent
+        self.fixed_size = tuple(fixed_size)
+
+    @property
+    def overlap(self):
+        """Tiles share half of themselves, and are blended."""
+        return min(self.fixed_size) // 2
+
+    @staticmethod
+    def stage_of(name):
+        """All is learned together."""
+        return "all"
+
+    def forward(self, damaged, target=None, noise=None):
+        """See the module; the target is not looked at, as q sees y alone."""
+        mu, log_sigma = self._posterior(damaged)
+        noise = None if noise is None else noise[0]
+        restored, residual_log_sigma = self._likelihood(draw(mu, log_sigma, noise))
+        return restored, residual_log_sigma, standard_kl(mu, log_sigma)[:, None]
+
+    def _posterior(self, images):
+        observed = torch.cat(fill_missing(images), dim=1)
+        return self.encoder(observed).clamp(-16, 16).chunk(2, dim=1)
+
+    def _likelihood(self, latents):
+        features = self.decoder(latents)
+        log_sigma = self.sigma(features.detach()) - 3
+        return self.mean(features), log_sigma.clamp(*LOG_SIGMA_RANGE)
+
+    def noise_shapes(self, size):
+        """Shape of the code of one image."""
+        return [(self.n_latent,)]
+
+    def draw_noise(self, n, size, generator):
+        """Standard normal codes for n images: a list of one tensor."""
+        return draw_codes(n, self.noise_shapes(size), generator)
+
+    def noise_of_tile(self, noise, rows, columns):
+        """Every tile of an image draws alike."""
+        return noise
+
+    def encode(self, images):
+        """The mean of q(z | y) of each image."""
+        return self._posterior(images)[0]
+
+    def decode(self, codes, size=None):
+        """Images from their codes; `size` is the network's own."""
+        return self._likelihood(codes)[0]
+
+
+class DenseVAE(_BottleneckVAE):
+    """The reference network of the literature, for rows and small images.
+
+    Fully connected: encoder 128-64-32, Gaussian latent, decoder 64-128-256. It
+    restores in float64, as in float32 an image would depend on its batch's size.
+    """
+
+    dtype = torch.float64
+
+    def __init__(self, n_channels, fixed_size, n_latent=8):
+        super().__init__(n_channels, fixed_size, n_latent)
+        shape = (n_channels, *self.fixed_size)
+        n_values = math.prod(shape)
+        self.encoder = nn.Sequential(
+            nn.Flatten(), *dense(2 * n_values, 128, 64, 32), nn.Linear(32, 2 * n_latent)
+        )
+        self.decoder = nn.Sequential(*dense(n_latent, 64, 128, 256))
+        self.mean, self.sigma = (
+            nn.Sequential(layer, nn.Unflatten(1, shape))
+            for layer in (
+                nn.Linear(256, n_values),
+                zero_initialised(nn.Linear(256, n_values)),
+            )
+        )
+
+
+def dense(*widths):
+    """Fully connected layers with rectifiers between and after them."""
+    for n_inputs, n_outputs in zip(widths[:-1], widths[1:], strict=True):
+        yield from (nn.Linear(n_inputs, n_outputs), nn.ReLU())
+
+
+class ConvVAE(_BottleneckVAE):
+    """A convolutional bottleneck: strided down to one latent vector, and back up."""
+
+    def __init__(self, n_channels, fixed_size, widths=(32, 64, 128), n_latent=128):
+        super().__init__(n_channels, fixed_size, n_latent)
+        self.granularity = 2 ** len(widths)
+        coarse = [-(-side // self.granularity) for side in self.fixed_size]
+        n_coarse = widths[-1] * math.prod(coarse)
+        self.encoder = nn.Sequential(
+            *self._down(2 * n_channels, *widths),
+            nn.Flatten(),
+            nn.Linear(n_coarse, 2 * n_latent),
+        )
+        self.decoder = nn.Sequential(
+            nn.Linear(n_latent, n_coarse),
+            nn.Unflatten(1, (widths[-1], *coarse)),
+            *self._up(*reversed(widths), widths[0]),
+        )
+        self.mean = nn.Conv2d(widths[0], n_channels, 3, padding=1)
+        self.sigma = zero_initialised(nn.Conv2d(widths[0], n_channels, 1))
+
+    @staticmethod
+    def _down(*widths):
+        for n_inputs, n_outputs in zip(widths[:-1], widths[1:], strict=True):
+            yield nn.Conv2d(n_inputs, n_outputs, 4, stride=2, padding=1)
+            yield from (nn.GELU(), GatedBlock(n_outputs))
+
+    @staticmethod
+    def _up(*widths):
+        for n_inputs, n_outputs in zip(widths[:-1], widths[1:], strict=True):
+            yield GatedBlock(n_inputs)
+            yield nn.ConvTranspose2d(n_inputs, n_outputs, 4, stride=2, padding=1)
+            yield nn.GELU()
+
+    def _posterior(self, images):
+        return super()._posterior(pad_to_multiple(images, self.granularity))
+
+    def _likelihood(self, latents):
+        height, width = self.fixed_size
+        return tuple(part[..., :height, :width] for part in super()._likelihood(latents))

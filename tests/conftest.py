@@ -1,0 +1,19 @@
+"""Small photographs that every test may use."""
+
+import numpy as np
+import pytest
+from skimage import data
+
+
+@pytest.fixture(scope="session")
+def photos_uint8():
+    """Six natural crops, (6, 16, 16, 3) uint8."""
+    picture = data.astronaut()[::4, ::4]
+    corners = [(0, 40), (16, 48), (40, 32), (64, 64), (96, 8), (100, 100)]
+    return np.stack([picture[r : r + 16, c : c + 16] for r, c in corners])
+
+
+@pytest.fixture(scope="session")
+def photos(photos_uint8):
+    """The same crops, float32 on [0, 1]."""
+    return (photos_uint8 / 255).astype(np.float32)
