@@ -19,6 +19,7 @@ _HOMES = {
     "MissingPixels": "degradations",
     "Quantize": "degradations",
     "RandomDegradation": "degradations",
+    "blind_degradation": "degradations",
     "ciede2000_error": "metrics",
     "ciede2000_scorer": "metrics",
     "coverage_score": "metrics",

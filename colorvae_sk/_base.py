@@ -3,6 +3,7 @@
 import math
 import warnings
 from numbers import Integral, Number, Real
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -27,7 +28,7 @@ from ._net import (
     WeightAverage,
     has_fast_bfloat16,
 )
-from .degradations import BaseDegradation, RandomDegradation, GaussianNoise, MissingPixels, as_degrader
+from .degradations import BaseDegradation, as_degrader, blind_row_degradation
 from .losses import NegativeELBO
 from .metrics import psnr_score
 from .networks import initialise
@@ -45,7 +46,7 @@ class BaseColorVAE(ImageInputMixin, TransformerMixin, BaseEstimator):
     also sets ``patch_size_``. ``_default_batch_size`` is what `batch_size=None` means.
     """
 
-    _parameter_constraints: dict = {
+    _parameter_constraints: ClassVar[dict] = {
         "beta": [Interval(Real, 0, None, closed="left")],
         "free_bits": [Interval(Real, 0, None, closed="left")],
         "degradation": [StrOptions({"blind"}), BaseDegradation, Pipeline, None],
@@ -239,6 +240,7 @@ class BaseColorVAE(ImageInputMixin, TransformerMixin, BaseEstimator):
             optimizer=torch.optim.AdamW,
             optimizer__betas=(0.9, 0.99),
             optimizer__weight_decay=1e-4,
+            optimizer__fused=torch.device(self._device).type in ("cpu", "cuda"),
             lr=self.lr,
             batch_size=self._batch_size,
             device=self._device,
@@ -478,8 +480,11 @@ class BaseColorVAE(ImageInputMixin, TransformerMixin, BaseEstimator):
         if not self.image_mode_:
             shape = (len(images), math.prod(shape[1:]))
         kind = np.zeros(shape, self.dtype_)
-        options = {"image_shape": self.image_shape if size == self.patch_size_ else None}
-        return as_images(kind, data_range=self.data_range_, **options).give_back(images)
+        options = {
+            "image_shape": self.image_shape if size == self.patch_size_ else None
+        }
+        template = as_images(kind, data_range=self.data_range_, **options)
+        return template.give_back(images)
 
     def _check_damaged(self, X):
         """X as images for the fitted network."""
@@ -525,10 +530,6 @@ class BaseColorVAE(ImageInputMixin, TransformerMixin, BaseEstimator):
 
 
 # ------------------------------------------------------------------ helpers
-def blind_row_degradation():
-    return RandomDegradation([GaussianNoise((0, 0.2), clip=False), MissingPixels((0.0, 0.5))], n=(0, 2))
-
-
 def is_labels(y):
     """Whether y is no clean version of X: None, or one-dimensional numbers."""
     if y is None:
@@ -537,7 +538,8 @@ def is_labels(y):
         return False
     if isinstance(y, list | tuple):
         return len(y) > 0 and all(isinstance(label, Number) for label in y)
-    return getattr(y, "ndim", None) == 1
+    y = np.asarray(y)
+    return y.ndim == 1 and not any(np.ndim(label) for label in y[:1])
 
 
 def check_match(images, target):

@@ -1,6 +1,7 @@
 """ColorVAE: restore the true colours of damaged pictures."""
 
 from numbers import Integral
+from typing import ClassVar
 
 from sklearn.utils._param_validation import Interval, StrOptions
 
@@ -168,7 +169,7 @@ class ColorVAE(BaseColorVAE):
     ((1, 64, 64, 3), dtype('uint8'))
     """
 
-    _parameter_constraints: dict = {
+    _parameter_constraints: ClassVar[dict] = {
         **BaseColorVAE._parameter_constraints,
         "architecture": [StrOptions({"auto", *NETWORKS})],
         "widths": [tuple, list],

@@ -68,9 +68,12 @@ class BaseDegradation(ImageInputMixin, TransformerMixin, BaseEstimator):
     """Base class of all degradations.
 
     A subclass names its parameters in ``__init__``, says in
-    ``_parameter_constraints`` what they may be, and does its damage in ``_degrade``.
-    It then transforms arrays and lists, and can serve as
-    ``ColorVAE(degradation=...)``.
+    ``_parameter_constraints`` what they may be, and does its damage in
+    ``_degrade(images, generator)``. This takes a float32 tensor (n, C, H, W) on the
+    [0, 1] scale, NaN where a pixel is missing, and gives back a new one of the same
+    shape; ``self._draw(name, images, generator)`` draws a parameter for each image. It
+    then transforms arrays and lists, and can serve as ``ColorVAE(degradation=...)``. A
+    subclass that makes pixels go missing says ``_writes_nan = True``.
 
     Notes
     -----
@@ -154,11 +157,8 @@ class BaseDegradation(ImageInputMixin, TransformerMixin, BaseEstimator):
         """A parameter (n, n_channels, 1, 1): uniform from a pair, or the number."""
         low, high = ends(getattr(self, name))
         shape, device = (len(images), n_channels, 1, 1), images.device
-        if low == high:
-            return torch.full(shape, float(low), device=device)
-        return low + (high - low) * torch.rand(
-            shape, generator=generator, device=device
-        )
+        uniform = torch.rand(shape, generator=generator, device=device)
+        return low + (high - low) * uniform
 
     def _draw_integer(self, name, images, generator):
         """A parameter (n, 1, 1, 1) that counts: a pair's ends may both be drawn."""
@@ -179,7 +179,7 @@ def steps_of(degradation):
         steps = [step for step in steps if step not in (None, "passthrough")]
         return list(chain.from_iterable(map(steps_of, steps)))
     raise TypeError(
-        f"Expected a degradation of colorvae_sk or a Pipeline of them, or 'blind' for "
+        "Expected a degradation of colorvae_sk or a Pipeline of them, or 'blind' for "
         f"the whole, but got {degradation!r}. For damage of another kind, write a "
         "subclass of BaseDegradation, or fit on pairs: fit(X_damaged, y=X_clean)."
     )

@@ -156,7 +156,8 @@ def batches(images, may_join):
 
 def fill_out(image, size):
     """Mirror an image (C, H, W) until it is at least of this size."""
-    missing = [max(0, full - side) for side, full in zip(image.shape[1:], size, strict=True)]
+    sides = zip(image.shape[1:], size, strict=True)
+    missing = [max(0, full - side) for side, full in sides]
     if not any(missing):
         return image
     return np.pad(image, [(0, 0), *((0, m) for m in missing)], mode="symmetric")

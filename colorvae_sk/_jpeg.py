@@ -122,13 +122,12 @@ def _enlarge(chroma, grid, shape):
     """Bring colour back to the shape of the luma, by a triangle filter."""
     if grid.cell == (1, 1):
         return chroma
+    height, width = shape
     # What pads the last blocks must not shine in: the filter ends where the image does.
-    height, width = (math.ceil(s / c) for s, c in zip(shape, grid.cell, strict=True))
-    chroma = chroma[..., :height, :width]
-    mode = "bilinear" if width > 2 else "nearest"  # as the IJG does
+    chroma = chroma[..., : math.ceil(width / 2)]
+    mode = "bilinear" if width > 4 else "nearest"  # as the IJG does
     chroma = functional.interpolate(chroma, scale_factor=grid.cell, mode=mode)
-    chroma = _floor_by_turns(chroma, grid.enlarge_offsets)
-    return chroma[..., : shape[0], : shape[1]]
+    return _floor_by_turns(chroma, grid.enlarge_offsets)[..., :height, :width]
 
 
 def _floor_by_turns(plane, offsets):

@@ -2,6 +2,7 @@
 
 import math
 import time
+from contextlib import suppress
 
 import numpy as np
 import torch
@@ -104,7 +105,8 @@ def shrink(image, step):
 
 def fill_up(image, size):
     """Put NaN below and to the right of an image that is smaller than a crop."""
-    missing = [(0, full - side) for side, full in zip(image.shape[1:], size, strict=True)]
+    sides = zip(image.shape[1:], size, strict=True)
+    missing = [(0, full - side) for side, full in sides]
     if missing == [(0, 0), (0, 0)]:
         return image
     return np.pad(image, [(0, 0), *missing], constant_values=np.nan)
@@ -229,8 +231,11 @@ class VAENet(NeuralNet):
     def __init__(self, *args, mixed_precision=False, **kwargs):
         self.mixed_precision = mixed_precision
         super().__init__(
-            *args, iterator_train=Batches, iterator_valid=Batches,
-            iterator_valid__training=False, **kwargs,
+            *args,
+            iterator_train=Batches,
+            iterator_valid=Batches,
+            iterator_valid__training=False,
+            **kwargs,
         )
 
     @property
@@ -244,10 +249,8 @@ class VAENet(NeuralNet):
         self._initialize_optimizer()
         self.stage_ = stage
         self.notify("on_train_begin", X=dataset, y=None)
-        try:
+        with suppress(StageOver):
             self.fit_loop(dataset, epochs=epochs)
-        except StageEnd:
-            pass
         self.notify("on_train_end", X=dataset, y=None)
 
     def notify(self, method_name, **kwargs):
@@ -257,7 +260,7 @@ class VAENet(NeuralNet):
         except KeyboardInterrupt as interrupt:  # skorch's way to stop early
             if method_name != "on_epoch_end":
                 raise
-            raise StageEnd from interrupt
+            raise StageOver from interrupt
 
     def get_params_for_optimizer(self, prefix, named_parameters):
         """Leave out what is not learned in this stage."""
@@ -295,7 +298,7 @@ class VAENet(NeuralNet):
         self.history.record(f"{prefix}_kl", kl)
 
 
-class StageEnd(Exception):
+class StageOver(Exception):  # noqa: N818
     """A callback has ended the stage."""
 
 

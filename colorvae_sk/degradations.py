@@ -496,9 +496,9 @@ class RandomDegradation(BaseDegradation):
     ----------
     degradations : list of BaseDegradation or Pipeline, default=None
         What to draw from; a scikit-learn Pipeline of degradations counts as one. Their
-        own ``random_state`` is not used. None stands for noise (clipped or not), blur,
-        JPEG compression, colour cast, fading and missing pixels and blocks, each from
-        slight to strong.
+        own ``random_state`` is not used. None stands for noise (unclipped or stored in
+        8 bits), blur, JPEG compression, colour cast, fading, missing pixels and
+        missing blocks, each from slight to strong.
 
     n : int or pair of ints in [0, inf), default=(1, 3)
         How many befall an image, at most all of them. A pair (low, high) is drawn from
@@ -580,7 +580,7 @@ def _usual_damage():
     """What most often befalls pictures, each from slight to strong."""
     return [
         GaussianNoise((0, 55 / 255), clip=False),
-        GaussianNoise((0, 55 / 255)),
+        make_pipeline(GaussianNoise((0, 55 / 255)), Quantize()),
         # A blurred picture without any noise is not to be had.
         make_pipeline(GaussianBlur((0, 3)), GaussianNoise((0, 10 / 255), clip=False)),
         JPEGCompression((5, 95)),
@@ -598,7 +598,7 @@ def blind_degradation():
     chances; the other half meets two or three of the first eight, in random order:
 
     - noise of sigma 0 to 55 / 255, not clipped
-    - the same, clipped to [0, 1]
+    - the same, clipped and stored in 8 bits
     - blur of 0 to 3 pixels, then unclipped noise of sigma 0 to 10 / 255
     - JPEG compression of quality 5 to 95
     - a colour cast, as `ColorCast` has it by default
@@ -608,8 +608,7 @@ def blind_degradation():
     - nothing but storage in 8 bits
     - the whole picture missing, so that the network learns to imagine
 
-    At last, one image in two is stored in 8 bits. As JPEG compression, casts and fading
-    store it anyway, this makes a good half.
+    So well over half of the images are left as if stored in 8 bits.
 
     Returns
     -------
@@ -623,11 +622,31 @@ def blind_degradation():
     >>> blind_degradation().transform(np.zeros((4, 16, 16, 3))).shape
     (4, 16, 16, 3)
     """
-    several = RandomDegradation(_usual_damage(), n=(2, 3))
     single = RandomDegradation([*_usual_damage(), Quantize(), MissingPixels(1.0)], n=1)
-    storage = RandomDegradation([Quantize()], n=(0, 1))
-    damage = RandomDegradation([single, several], n=1)
-    return RandomDegradation([make_pipeline(damage, storage)], n=1)
+    several = RandomDegradation(_usual_damage(), n=(2, 3))
+    return RandomDegradation([single, several], n=1)
+
+
+def blind_row_degradation():
+    """The mixture of damage behind ``degradation="blind"`` for plain feature vectors.
+
+    None, one or both of: noise of sigma 0 to 0.2, not clipped, on the [0, 1] scale;
+    and missing values, from none to one half.
+
+    Returns
+    -------
+    degradation : RandomDegradation
+        The mixture.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from colorvae_sk.degradations import blind_row_degradation
+    >>> blind_row_degradation().transform(np.zeros((4, 9))).shape
+    (4, 9)
+    """
+    noise, holes = GaussianNoise((0, 0.2), clip=False), MissingPixels((0, 0.5))
+    return RandomDegradation([noise, holes], n=(0, 2))
 
 
 def as_degrader(degradation):

@@ -134,14 +134,19 @@ def _coverage(target, restored, half_width):
     return _mean((distance <= half_width)[seen])
 
 
-def _open_beside(reference, y, name, image_shape, data_range):
-    """See y as images, as many as the reference's and on the same scale."""
-    images = as_images(y, image_shape=image_shape, data_range=data_range, name=name)
+def _check_count(reference, images, name):
+    """Refuse images that are not as many as the true ones."""
     if len(images) != len(reference):
         raise ValueError(
             f"y_true holds {len(reference)} image(s), but {name} {len(images)}. "
             f"Pass as {name} one image for each in y_true, in the same order."
         )
+
+
+def _open_beside(reference, y, name, image_shape, data_range):
+    """See y as images, as many as the reference's and on the same scale."""
+    images = as_images(y, image_shape=image_shape, data_range=data_range, name=name)
+    _check_count(reference, images, name)
     if data_range is None:
         _check_scales(reference, images, name)
     images.data_range = reference.data_range
@@ -175,14 +180,6 @@ def _open(y_true, y_pred, image_shape, data_range):
     return truth, _open_beside(truth, y_pred, "y_pred", image_shape, data_range)
 
 
-def _open_std(y_std, estimate, image_shape, data_range):
-    """See standard deviations as `Images`: scaled like the estimate, not shifted."""
-    stds = _open_beside(estimate, y_std, "y_std", image_shape, data_range)
-    low, high = estimate.data_range
-    stds.data_range = 0.0, high - low
-    return stds
-
-
 def _to_unit(images, raw, precision=np.float64):
     """Turn pixels (H, W, C) into float64 (C, H, W) on [0, 1], rounded to precision."""
     low, high = images._range_of(raw.dtype)
@@ -213,17 +210,18 @@ def _pairs(truth, estimate, clip):
         yield target, np.clip(restored, 0, 1) if clip else restored
 
 
-def _half_widths(stds, truth, coverage):
+def _half_widths(stds, estimate, coverage):
     """Yield half the width of the intervals of each image, float64 (C, H, W)."""
     for i in range(len(stds)):
-        std = stds.raw(i)
-        _check_shapes(i, truth.raw(i), std, "y_std")
+        std, restored = stds.raw(i), estimate.raw(i)
+        _check_shapes(i, restored, std, "y_std")
         if np.any(std < 0):
             raise ValueError(
                 f"Image {i} of y_std has negative values. Expected standard "
                 "deviations, as predict(X, return_std=True) gives them."
             )
-        yield ndtri((1 + coverage) / 2) * _to_unit(stds, std)
+        low, high = estimate._range_of(restored.dtype)
+        yield ndtri((1 + coverage) / 2) / (high - low) * np.moveaxis(std, -1, 0)
 
 
 def _average(scores, truth, sample_weight):
@@ -570,8 +568,8 @@ def coverage_score(
         The restored images, on the same scale; the dtype may be another.
 
     y_std : array-like or list of the same shapes
-        Standard deviations of `y_pred`, on the same scale: floats beside integers
-        are on [0, 1].
+        Standard deviations of `y_pred`, in the same unit, as
+        ``predict(X, return_std=True)`` gives them: grey levels if `y_pred` is uint8.
 
     coverage : float in (0, 1), default=0.9
         The share that the intervals claim to hold.
@@ -622,8 +620,9 @@ def coverage_score(
         coverage, "coverage", Real, min_val=0, max_val=1, include_boundaries="neither"
     )
     truth, estimate = _open(y_true, y_pred, image_shape, data_range)
-    stds = _open_std(y_std, estimate, image_shape, data_range)
-    half_widths = _half_widths(stds, truth, coverage)
+    stds = as_images(y_std, image_shape=image_shape, data_range=(0, 1), name="y_std")
+    _check_count(truth, stds, "y_std")
+    half_widths = _half_widths(stds, estimate, coverage)
     pairs = _pairs(truth, estimate, clip)
     scores = (_coverage(*pair, h) for pair, h in zip(pairs, half_widths, strict=True))
     return _average(scores, truth, sample_weight)

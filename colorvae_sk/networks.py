@@ -32,10 +32,11 @@ Beside that a network tells what is needed to train and use it:
 """
 
 import math
+from itertools import pairwise
 
 import torch
 from torch import nn
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 LOG_SIGMA_RANGE = (-7.0, 2.0)  # standard deviations from 0.001 to 7.4
 THUMBNAIL = 48  # pixels; the colours are judged from this much of a picture
@@ -144,8 +145,7 @@ class Pyramid(nn.Module):
         super().__init__()
         self.stem = nn.Conv2d(4 * n_inputs, widths[0], 3, padding=1)
         self.down = nn.ModuleList(
-            nn.Conv2d(above, below, 2, stride=2)
-            for above, below in zip(widths[:-1], widths[1:], strict=True)
+            nn.Conv2d(above, below, 2, stride=2) for above, below in pairwise(widths)
         )
         self.blocks = nn.ModuleList(stack(width, n_blocks) for width in widths)
 
@@ -362,11 +362,9 @@ class LadderVAE(nn.Module):
         self.blocks = nn.ModuleList(stack(width, n_blocks) for width in widths)
         self.up = nn.ModuleList(
             nn.Sequential(nn.Conv2d(below, 4 * above, 1), nn.PixelShuffle(2))
-            for above, below in zip(widths[:-1], widths[1:], strict=True)
+            for above, below in pairwise(widths)
         )
-        self.head = zero_initialised(
-            nn.Conv2d(widths[0], 4 * n_channels, 3, padding=1)
-        )
+        self.head = zero_initialised(nn.Conv2d(widths[0], 4 * n_channels, 3, padding=1))
         self.sigma = SigmaHead(widths[0], n_features, 4 * n_channels)
 
     @staticmethod
@@ -553,7 +551,7 @@ class DenseVAE(_BottleneckVAE):
 
 def dense(*widths):
     """Fully connected layers with rectifiers between and after them."""
-    for n_inputs, n_outputs in zip(widths[:-1], widths[1:], strict=True):
+    for n_inputs, n_outputs in pairwise(widths):
         yield from (nn.Linear(n_inputs, n_outputs), nn.ReLU())
 
 
@@ -580,13 +578,13 @@ class ConvVAE(_BottleneckVAE):
 
     @staticmethod
     def _down(*widths):
-        for n_inputs, n_outputs in zip(widths[:-1], widths[1:], strict=True):
+        for n_inputs, n_outputs in pairwise(widths):
             yield nn.Conv2d(n_inputs, n_outputs, 4, stride=2, padding=1)
             yield from (nn.GELU(), GatedBlock(n_outputs))
 
     @staticmethod
     def _up(*widths):
-        for n_inputs, n_outputs in zip(widths[:-1], widths[1:], strict=True):
+        for n_inputs, n_outputs in pairwise(widths):
             yield GatedBlock(n_inputs)
             yield nn.ConvTranspose2d(n_inputs, n_outputs, 4, stride=2, padding=1)
             yield nn.GELU()
@@ -596,4 +594,5 @@ class ConvVAE(_BottleneckVAE):
 
     def _likelihood(self, latents):
         height, width = self.fixed_size
-        return tuple(part[..., :height, :width] for part in super()._likelihood(latents))
+        both = super()._likelihood(latents)
+        return tuple(part[..., :height, :width] for part in both)

@@ -1,6 +1,7 @@
 """Degradations: their physics against other libraries, and what all have in common."""
 
 import io
+import itertools
 import pickle
 import subprocess
 import sys
@@ -145,6 +146,13 @@ def test_image_meets_the_same_damage_in_another_process(photos):
         check=True,
     )
     assert done.stdout == noise.transform(photos).tobytes()
+
+
+def test_equal_images_meet_equal_damage_and_others_another():
+    tones = np.array([0.4, 0.4, 0.5]).reshape(3, 1, 1, 1) * np.ones((1, 8, 8, 3))
+    noise = GaussianNoise(0.01, random_state=0).transform(tones) - tones
+    assert_array_equal(noise[0], noise[1])
+    assert abs(np.corrcoef(noise[0].ravel(), noise[2].ravel())[0, 1]) < 0.3
 
 
 def test_seed_of_another_number_makes_another_damage(photos):
@@ -397,11 +405,15 @@ def test_blur_averages_the_pixels_that_are_there(photos):
 
 
 PICTURES = {
-    "astronaut": data.astronaut()[30:158, 150:278],
+    "even astronaut": data.astronaut()[30:158, 150:284],
     "odd cat": data.chelsea()[50:151, 100:213],
     "odd coffee": data.coffee()[100:197, 250:383],
     "narrow": data.astronaut()[100:117, 200:203],
     "flat": data.chelsea()[60:63, 100:205],
+    "corners of the colour cube": np.kron(
+        np.array(list(itertools.product((0, 255), repeat=3)), np.uint8)[None],
+        np.ones((20, 21, 1), np.uint8),
+    ),
     "pixel": data.astronaut()[100:101, 200:201],
 }
 
@@ -420,7 +432,15 @@ def by_pillow(picture, quality, subsampling="4:2:0"):
 def test_jpeg_is_that_of_pillow(picture, quality, subsampling):
     compressed = JPEGCompression(quality, subsampling).transform([picture])[0]
     difference = np.abs(compressed - by_pillow(picture, quality, subsampling))
-    assert difference.mean() < 0.4  # grey levels; measured: 0.17, 0.33 if narrow
+    assert difference.mean() < 0.4  # grey levels; measured: 0.19, 0.33 if narrow
+
+
+@pytest.mark.parametrize("subsampling", ["4:2:0", "4:2:2"])
+def test_jpeg_ends_where_that_of_pillow_does(subsampling):
+    picture = PICTURES["even astronaut"]
+    compressed = JPEGCompression(30, subsampling).transform([picture])[0]
+    difference = np.abs(compressed - by_pillow(picture, 30, subsampling))
+    assert max(difference[:, -1].mean(), difference[-1].mean()) < 0.05
 
 
 @pytest.mark.parametrize("quality", [5, 30, 80])
@@ -654,9 +674,9 @@ def test_blind_damage_is_stored_in_8_bits_in_a_good_half(blind_pairs):
     damaged = blind_pairs[1]
     levels = damaged.nan_to_num() * 255
     stored = ((levels - levels.round()).abs() < 1e-3).flatten(1).all(dim=1)
-    assert 0.55 < stored.float().mean() < 0.85
+    assert 0.6 < stored.float().mean() < 0.85
     unclipped = (damaged < 0).flatten(1).any(dim=1).float().mean()
-    assert 0.05 < unclipped < 0.3
+    assert 0.08 < unclipped < 0.2
 
 
 def test_blind_damage_is_of_every_strength(blind_pairs):

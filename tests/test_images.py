@@ -461,6 +461,16 @@ def test_rows_that_do_not_fold_are_refused(shape):
         as_images(np.zeros((2, 35)), image_shape=shape)
 
 
+def test_rows_that_fold_to_channels_first_are_refused():
+    with pytest.raises(ValueError, match="looks like channels first"):
+        as_images(np.zeros((2, 105)), image_shape=(3, 5, 7))
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 5, 4), (3, 5, 7), (3, 3, 3, 3)])
+def test_three_rows_of_pixels_are_no_channels(shape):
+    assert_same(there_and_back(np.zeros(shape)), np.zeros(shape))
+
+
 def test_errors_call_the_images_by_their_name():
     for X in (with_inf((2, 5, 7)), with_inf((2, 35)), [with_inf((5, 7))], None):
         with pytest.raises((TypeError, ValueError), match="y_true"):
@@ -494,7 +504,9 @@ def test_single_images_pass_once_they_say_how_many_they_are():
         (np.array([0.5] * 19 + [-9.0]), (0, 1)),
         (np.array([0.5] * 18 + [-9.0] * 2), (-9, 0.5)),
         (np.array([20, 40, np.nan]), (0, 40)),
-        (np.array([-4.0, -2.0]), (-4, -2)),
+        (np.array([0] * 99 + [200]), (0, 200)),  # integers: always all of them
+        (np.array([np.nan] * 90 + [0.5] * 5 + [9.0] * 5), (0, 9)),
+        (np.array([-4.0, -2.0, np.nan]), (-4, -2)),
         (np.array([-4.0, -4.0]), (-4, -3)),
         (np.array([np.nan]), (0, 1)),
         (np.array([100, 200], np.float16), (0, 200)),
@@ -677,6 +689,7 @@ def test_the_range_of_a_sequence_of_floats_is_found_in_its_first_images():
     frames = Frames([np.full((1, 1), 10.0 * i) for i in range(100)])
     assert as_images(frames).data_range == (0, 70)
     assert frames.n_reads <= 10
+    assert as_images(Frames(frames.frames[:3])).data_range == (0, 20)
 
 
 @pytest.mark.parametrize(
@@ -768,6 +781,7 @@ def test_rows_must_agree_with_those_of_the_fit(photos):
     identity = Identity(image_shape=(16, 16, 3)).fit(rows)
     assert identity.n_features_in_ == 768
     assert not identity.image_mode_
+    assert identity._as_images(rows).shape(0) == (16, 16)
     with pytest.raises(ValueError, match="is expecting 768 features"):
         identity.transform(rows[:, :300])
     assert_array_equal(identity.transform(photos), photos)

@@ -1,0 +1,238 @@
+"""How well damage is undone, beside the classical methods of scikit-image.
+
+Pictures of a folder meet the damage of ``protocol.py``; each method restores them, in
+this one run, and is scored on the clean ones. ColorVAE is fitted for each task, or
+loaded from a file:
+
+    python benchmarks/quality.py FOLDER --task awgn25 --train PHOTOS --seconds 300
+    python benchmarks/quality.py FOLDER --task cast fade --model vae.joblib
+    python benchmarks/quality.py --quick
+
+Means are over pictures. "coverage" is the share of the true values inside the 90 %
+intervals. Seconds per megapixel are of the wall clock, with as many threads as torch
+and the method see fit; set OMP_NUM_THREADS to compare.
+"""
+
+import argparse
+import time
+from copy import copy
+from functools import partial
+from pathlib import Path
+
+import joblib
+import numpy as np
+import torch
+from classical import methods_for
+from protocol import BLOCK, BLUR_NOISE, BLUR_SIGMA, TASKS, read_folder
+from sklearn.pipeline import make_pipeline
+from table import print_table, write_csv
+
+import colorvae_sk
+from colorvae_sk import (
+    ColorCast,
+    ColorVAE,
+    Fade,
+    GaussianBlur,
+    GaussianNoise,
+    ImageFolder,
+    JPEGCompression,
+    MissingPixels,
+    Quantize,
+    load_photos,
+)
+
+UNLIMITED = 10**6  # epochs: the seconds end the fit
+MEASURES = {
+    "PSNR": colorvae_sk.psnr_score,
+    "SSIM": colorvae_sk.ssim_score,
+    "CIEDE2000": colorvae_sk.ciede2000_error,
+}
+
+# What ColorVAE learns to undo for each task.
+LESSONS = {
+    **{f"awgn{s}": GaussianNoise(s / 255, clip=False) for s in (15, 25, 50)},
+    **{
+        f"awgn{s}-8bit": make_pipeline(GaussianNoise(s / 255), Quantize())
+        for s in (15, 25, 50)
+    },
+    **{f"jpeg{q}": JPEGCompression(q) for q in (10, 20, 30, 40)},
+    "blur": make_pipeline(
+        GaussianBlur(BLUR_SIGMA), GaussianNoise(BLUR_NOISE, clip=False)
+    ),
+    "missing": MissingPixels(0.3),
+    "blocks": MissingPixels((0.02, 0.3), size=BLOCK),
+    "cast": ColorCast(),
+    "fade": Fade(),
+}
+
+
+# ------------------------------------------------------------------ methods
+def do_nothing(picture):
+    """The damaged picture, its holes filled with the mean of their channel."""
+    return np.where(np.isnan(picture), np.nanmean(picture, axis=(0, 1)), picture), None
+
+
+def restore_classically(picture, method):
+    """What scikit-image makes of it: no error bars."""
+    return method(picture), None
+
+
+def restore(picture, model):
+    """ColorVAE's restoration and error bars."""
+    restored, std = model.predict([picture], return_std=True)
+    return restored[0], std[0]
+
+
+def average_samples(picture, model, n_samples):
+    """The mean of several plausible restorations."""
+    samples = model.sample_posterior([picture], n_samples, random_state=0)
+    return np.mean([sample[0] for sample in samples], axis=0), None
+
+
+def classical_methods(task):
+    """The competitors, by name."""
+    methods = methods_for(task).items()
+    named = {name: partial(restore_classically, method=m) for name, m in methods}
+    return {"(damaged)": do_nothing, **named}
+
+
+def methods_of(model, n_samples, tile_size):
+    """What is asked of ColorVAE, by name."""
+    name = f"ColorVAE ({model.architecture_})"
+    methods = {name: partial(restore, model=model)}
+    if tile_size is not None:
+        tiled = copy(model).set_params(tile_size=tile_size)
+        methods[f"{name}, tiles of {tile_size}"] = partial(restore, model=tiled)
+    for n in {1, n_samples} if n_samples else ():
+        average = partial(average_samples, model=model, n_samples=n)
+        methods[f"{name}, mean of {n} sample(s)"] = average
+    return methods
+
+
+# ------------------------------------------------------------------ measuring
+def evaluate(method, clean, damaged):
+    """Mean scores of a method, and its seconds per megapixel."""
+    began = time.perf_counter()
+    results = [method(picture) for picture in damaged]
+    seconds = time.perf_counter() - began
+    restored, std = zip(*results, strict=True)
+    scores = {
+        name: measure(clean, list(restored)) for name, measure in MEASURES.items()
+    }
+    has_std = std[0] is not None
+    scores["coverage"] = (
+        colorvae_sk.coverage_score(clean, list(restored), list(std))
+        if has_std
+        else None
+    )
+    scores["s/MP"] = seconds / megapixels(clean)
+    return scores
+
+
+def megapixels(pictures):
+    """Size of all pictures together."""
+    return sum(picture.shape[0] * picture.shape[1] for picture in pictures) / 1e6
+
+
+def compare(task, pictures, methods):
+    """A row of the table for each method."""
+    damaged = [TASKS[task](clean, name) for name, clean in pictures.items()]
+    clean = list(pictures.values())
+    for name, method in methods.items():
+        yield {"method": name, "task": task, **evaluate(method, clean, damaged)}
+
+
+def fit(task, photos, architecture, seconds):
+    """ColorVAE, fitted for so long to undo the damage of a task."""
+    model = ColorVAE(
+        architecture=architecture,
+        degradation=LESSONS[task],
+        max_epochs=UNLIMITED,
+        max_seconds=seconds,
+        verbose=1,
+        random_state=0,
+    )
+    return model.fit(photos)
+
+
+def information(model):
+    """Nats per value of each latent layer, over the last half of their stage."""
+    last = model.history_[-1]["stage"]
+    rows = [row["train_kl"] for row in model.history_ if row["stage"] == last]
+    return np.mean(rows[len(rows) // 2 :], axis=0)
+
+
+def report(task, pictures, model, options):
+    """Compare all methods on a task, and print the table."""
+    methods = classical_methods(task)
+    if model is not None:
+        methods |= methods_of(model, options.samples, options.tile_size)
+    rows = list(compare(task, pictures, methods))
+    print_table(rows)
+    if model is not None:
+        kl = " ".join(f"{value:.4f}" for value in information(model))
+        print(f"KL when fitted, in nats per value (colours, coarse to fine): {kl}")
+    return rows
+
+
+# ------------------------------------------------------------------ command line
+def parse(arguments=None):
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("folder", nargs="?", help="clean pictures to test on")
+    parser.add_argument("--task", nargs="+", choices=TASKS, default=["awgn25"])
+    parser.add_argument("--model", help="a fitted ColorVAE, as joblib dumped it")
+    parser.add_argument("--train", help="folder of clean pictures to fit on")
+    parser.add_argument("--architecture", default="ladder")
+    parser.add_argument("--seconds", type=float, default=300, help="of each fit")
+    parser.add_argument("--save", help="folder for the fitted models")
+    parser.add_argument("--n-pictures", type=int, help="test on so many only")
+    parser.add_argument("--samples", type=int, default=0, help="from the posterior")
+    parser.add_argument("--tile-size", type=int, help="restore by tiles too, in pixels")
+    parser.add_argument("--csv", help="write the table to this file too")
+    parser.add_argument(
+        "--quick", action="store_true", help="bundled photographs, 5 seconds"
+    )
+    options = parser.parse_args(arguments)
+    if options.folder is None and not options.quick:
+        parser.error("give a FOLDER of clean pictures, or --quick")
+    return options
+
+
+def load_pictures(options):
+    """The pictures to test on, by name, and those to learn from."""
+    if options.quick:
+        photos = load_photos()
+        tested = {"chelsea": photos.pop(1), "coffee": photos.pop(1)}
+        return {
+            n: np.float32(p[100:292, 100:292] / 255) for n, p in tested.items()
+        }, photos
+    learned = None if options.train is None else list(ImageFolder(options.train))
+    return read_folder(options.folder, options.n_pictures), learned
+
+
+def main():
+    options = parse()
+    if options.quick:
+        options.seconds = 5.0
+    pictures, photos = load_pictures(options)
+    model = None if options.model is None else joblib.load(options.model)
+    print(
+        f"{len(pictures)} picture(s), {megapixels(pictures.values()):.2f} megapixels, "
+        f"torch with {torch.get_num_threads()} thread(s)"
+    )
+    rows = []
+    for task in options.task:
+        if options.model is None and photos is not None:
+            model = fit(task, photos, options.architecture, options.seconds)
+            if options.save:
+                joblib.dump(
+                    model, Path(options.save) / f"{options.architecture}-{task}.joblib"
+                )
+        rows += report(task, pictures, model, options)
+    if options.csv:
+        write_csv(rows, options.csv)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""What scikit-learn asks of every estimator, asked of all of ours."""
+
+import inspect
+
+import pytest
+import sklearn.utils.estimator_checks as checks
+from sklearn.base import clone
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+import colorvae_sk
+from colorvae_sk import (
+    BaseDegradation,
+    ColorVAE,
+    GaussianBlur,
+    GaussianNoise,
+    RandomDegradation,
+)
+
+DEGRADATIONS = [
+    *(
+        kind()
+        for name, kind in inspect.getmembers(colorvae_sk.degradations, inspect.isclass)
+        if issubclass(kind, BaseDegradation) and name in colorvae_sk.__all__
+        if kind is not BaseDegradation
+    ),
+    RandomDegradation([GaussianNoise(), GaussianBlur()]),
+]
+ESTIMATORS = [ColorVAE(), *DEGRADATIONS]
+OTHER_CHECKS = [  # that scikit-learn runs on its own estimators only
+    checks.check_transformer_get_feature_names_out,
+    checks.check_transformer_get_feature_names_out_pandas,
+    checks.check_get_feature_names_out_error,
+    checks.check_set_output_transform,
+    checks.check_set_output_transform_pandas,
+    checks.check_set_output_transform_polars,
+    checks.check_global_output_transform_pandas,
+    checks.check_global_set_output_transform_polars,
+    checks.check_dataframe_column_names_consistency,
+    checks.check_inplace_ensure_writeable,
+    checks.check_estimators_partial_fit_n_features,
+    checks.check_param_validation,
+]
+
+
+@parametrize_with_checks(ESTIMATORS)
+def test_scikit_learn_accepts_it(estimator, check):
+    check(estimator)
+
+
+# They mix arrays and data frames, which scikit-learn warns of.
+@pytest.mark.filterwarnings("ignore:X (has|does not have valid) feature names")
+@pytest.mark.parametrize("check", OTHER_CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("estimator", ESTIMATORS, ids=str)
+def test_scikit_learn_would_accept_it_as_its_own(estimator, check):
+    check(type(estimator).__name__, clone(estimator))
+
+
+def test_every_public_estimator_is_asked():
+    public = [getattr(colorvae_sk, name) for name in colorvae_sk.__all__]
+    estimators = {kind for kind in public if hasattr(kind, "get_params")}
+    assert estimators - {BaseDegradation} == set(map(type, ESTIMATORS))
