@@ -1,0 +1,493 @@
+"""The contract that every network keeps, and the blocks that they are made of."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+from torch import nn
+from torch.distributions import Normal, kl_divergence
+
+from colorvae_sk.losses import NegativeELBO
+from colorvae_sk.networks import (
+    LOG_SIGMA_RANGE,
+    N_PIECES,
+    THUMBNAIL,
+    ChannelNorm,
+    ColourStage,
+    ConvVAE,
+    DenseVAE,
+    LadderVAE,
+    LatentLayer,
+    Pyramid,
+    apply_curves,
+    fill_missing,
+    gate,
+    initialise,
+    pad_to_multiple,
+    standard_kl,
+    thumbnail,
+)
+
+KINDS = ["ladder", "conv", "dense"]
+SIZES = [(1, 1), (1, 9), (7, 1), (11, 13), (16, 16)]
+every_kind = pytest.mark.parametrize("kind", KINDS)
+
+
+def build(kind, size, n_channels=3):
+    """A small network of this kind for images of this size, as it starts."""
+    if kind == "ladder":
+        network = LadderVAE(n_channels, widths=(8, 8), n_blocks=1, n_latent=2)
+    elif kind == "conv":
+        network = ConvVAE(n_channels, size, widths=(8, 8), n_latent=5)
+    else:
+        network = DenseVAE(n_channels, size, n_latent=4)
+    return initialise(network, torch.Generator().manual_seed(0))
+
+
+def stir(module, generator):
+    """Move every parameter away from zero, in float64: nothing is dead any more."""
+    with torch.no_grad():
+        for parameter in module.double().parameters():
+            noise = torch.randn(parameter.shape, generator=generator)
+            parameter += noise / (2 * math.sqrt(parameter[0].numel()))
+    return module
+
+
+def stirred(kind, size, n_channels=3):
+    """A network that looks as if it had learned something."""
+    generator = torch.Generator().manual_seed(1)
+    return stir(build(kind, size, n_channels), generator)
+
+
+def photographs(size, n=3, n_channels=3, seed=0):
+    """Images (n, C, H, W) on [0, 1], float64."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.rand((n, n_channels, *size), generator=generator).double()
+
+
+def draw_noise(network, images, seed=0):
+    """Codes for a batch, in float64."""
+    generator = torch.Generator().manual_seed(seed)
+    noise = network.draw_noise(len(images), images.shape[-2:], generator)
+    return [part.double() for part in noise]
+
+
+def with_holes(images):
+    """Images with a missing pixel, a missing channel and one that is all missing."""
+    images = images.clone()
+    images[0, :, 0, 0] = torch.nan
+    images[1, 1] = torch.nan
+    images[2] = torch.nan
+    return images
+
+
+# ------------------------------------------------------------- the common contract
+@every_kind
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("n_channels", [1, 3, 5])
+def test_answer_has_the_shape_of_the_images(kind, size, n_channels):
+    network = stirred(kind, size, n_channels)
+    images = photographs(size, n_channels=n_channels)
+    noise = draw_noise(network, images)
+    for target in (None, images):
+        for draws in (None, noise):
+            restored, log_sigma, cost = network(images, target, draws)
+            assert restored.shape == log_sigma.shape == images.shape
+            assert cost.shape == (3, len(noise))
+            assert restored.isfinite().all() and cost.isfinite().all()
+            low, high = LOG_SIGMA_RANGE
+            assert low <= log_sigma.min() and log_sigma.max() <= high
+
+
+@every_kind
+def test_mean_way_is_the_way_of_zero_noise(kind):
+    network, images = stirred(kind, (11, 13)), photographs((11, 13))
+    silence = [0 * part for part in draw_noise(network, images)]
+    for target in (None, images):
+        mean, calm = (network(images, target, noise) for noise in (None, silence))
+        assert_allclose(mean[0].detach(), calm[0].detach(), atol=1e-12)
+
+
+@every_kind
+def test_noise_changes_what_is_drawn(kind):
+    network, images = stirred(kind, (11, 13)), photographs((11, 13))
+    for target in (None, images):
+        draws = [network(images, target, draw_noise(network, images, s))[0]
+                 for s in (0, 1)]
+        assert (draws[0] - draws[1]).abs().amax(dim=(1, 2, 3)).min() > 1e-3
+
+
+def test_mean_way_of_the_ladder_is_the_network_without_latents():
+    network, images = stirred("ladder", None), photographs((11, 13))
+    before = network(images)
+    noise = draw_noise(network, images)
+    sampled = network(images, noise=noise)[0]
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            if network.stage_of(name) == "latents":
+                parameter.fill_(torch.nan)  # whatever looks at it is NaN
+    for part, now in zip(before, network(images), strict=True):
+        assert torch.equal(part, now)
+    assert not sampled.isnan().any()
+    assert network(images, noise=noise)[0].isnan().all()
+
+
+def posteriors_of(network, images, target, noise):
+    """The cost of each layer, and mu and log sigma of each layer's posterior."""
+    if isinstance(network, LadderVAE):
+        layers = [network.colour.latent, *reversed(network.latents)]
+        outputs = [layer.posterior for layer in layers]
+    else:
+        outputs = [network.encoder]
+    seen = []
+    hooks = [
+        module.register_forward_hook(lambda *args: seen.append(args[-1]))
+        for module in outputs
+    ]
+    costs = network(images, target, noise)[2]
+    for hook in hooks:
+        hook.remove()
+    return costs, [output.chunk(2, dim=1) for output in seen]
+
+
+@every_kind
+def test_cost_is_the_divergence_from_a_standard_normal(kind):
+    network, images = stirred(kind, (11, 13)), photographs((11, 13))
+    target = photographs((11, 13), seed=5)
+    noise = draw_noise(network, images)
+    costs, posteriors = posteriors_of(network, images, target, noise)
+    assert costs.shape[1] == len(posteriors)
+    assert costs.min() > 0
+    for cost, (mu, log_sigma) in zip(costs.T, posteriors, strict=True):
+        assert mu.abs().max() < 8 and log_sigma.abs().max() < 8  # nothing was clipped
+        kl = kl_divergence(Normal(mu, log_sigma.exp()), Normal(0.0, 1.0))
+        assert_allclose(cost.detach(), kl.flatten(1).sum(1).detach())
+
+
+def test_ladder_that_sees_no_target_pays_nothing():
+    network, images = stirred("ladder", None), photographs((11, 13))
+    for noise in (None, draw_noise(network, images)):
+        assert (network(images, noise=noise)[2] == 0).all()
+
+
+def test_ladder_starts_with_a_posterior_that_is_the_prior_and_changes_nothing():
+    network, images = build("ladder", None).double(), photographs((11, 13))
+    restored, log_sigma, cost = network(images, images, draw_noise(network, images))
+    assert_allclose(restored.detach(), images, atol=1e-12)
+    assert (cost == 0).all()
+    assert (log_sigma == log_sigma[0, 0, 0, 0]).all()
+
+
+def test_posterior_of_the_ladder_sees_the_target():
+    network, images = stirred("ladder", None), photographs((11, 13))
+    answers = [network(images, photographs((11, 13), seed=s))[0] for s in (1, 2)]
+    assert (answers[0] - answers[1]).abs().max() > 1e-3
+
+
+@every_kind
+def test_whatever_stands_where_a_pixel_is_missing_does_not_matter(kind):
+    network, images = stirred(kind, (11, 13)), with_holes(photographs((11, 13)))
+    noise = draw_noise(network, images)
+    expected = network(images, images, noise)
+    other = images.nan_to_num(math.inf)
+    for part, answer in zip(expected, network(other, other, noise), strict=True):
+        assert part.isfinite().all()
+        assert torch.equal(part, answer)
+
+
+@every_kind
+def test_missing_pixel_is_not_the_same_as_a_grey_one(kind):
+    network, images = stirred(kind, (11, 13)), photographs((11, 13))
+    grey, missing = images.clone(), images.clone()
+    grey[:, :, 5, 5], missing[:, :, 5, 5] = 0.5, torch.nan
+    assert (network(grey)[0] - network(missing)[0]).abs().max() > 1e-4
+
+
+@every_kind
+def test_gradients_are_finite_whatever_is_missing(kind):
+    network, images = stirred(kind, (11, 13)), with_holes(photographs((11, 13)))
+    noise = draw_noise(network, images)
+    NegativeELBO()(network(images, images, noise), images).backward()
+    for name, parameter in network.named_parameters():
+        assert parameter.grad.isfinite().all(), name
+
+
+@every_kind
+def test_every_parameter_learns_in_its_stage(kind):
+    network, images = stirred(kind, (11, 13)), photographs((11, 13))
+    target = photographs((11, 13), seed=5)
+    for stage in network.stages:
+        is_latent = stage in network.latent_stages
+        way = (target, draw_noise(network, images)) if is_latent else ()
+        network.zero_grad()
+        NegativeELBO()(network(images, *way), target).backward()
+        for name, parameter in network.named_parameters():
+            if network.stage_of(name) == stage:
+                assert parameter.grad.abs().max() > 0, name
+
+
+@every_kind
+def test_every_parameter_has_a_stage_and_every_stage_parameters(kind):
+    network = build(kind, (8, 8))
+    stages = {network.stage_of(name) for name, _ in network.named_parameters()}
+    assert stages == set(network.stages)
+    assert set(network.latent_stages) <= stages
+
+
+@every_kind
+def test_sigma_head_gives_no_gradient_to_the_trunk(kind):
+    network, images = stirred(kind, (11, 13)), photographs((11, 13))
+    network(images, images, draw_noise(network, images))[1].sum().backward()
+    learning = {n for n, p in network.named_parameters() if p.grad is not None}
+    assert learning == {n for n, _ in network.named_parameters() if "sigma." in n
+                        and "log_sigma" not in n}
+
+
+@every_kind
+@pytest.mark.parametrize("size", SIZES)
+def test_codes_have_the_shape_of_the_noise_and_give_images_back(kind, size):
+    network, images = stirred(kind, size), photographs(size)
+    noise = draw_noise(network, images)
+    assert [part.shape[1:] for part in noise] == network.noise_shapes(size)
+    codes = network.encode(images)
+    assert codes.shape == (3, sum(math.prod(s) for s in network.noise_shapes(size)))
+    assert network.decode(codes, size).shape == images.shape
+
+
+@every_kind
+def test_decoder_reads_codes_in_the_order_in_which_the_encoder_writes_them(kind):
+    network, images = stirred(kind, (11, 13)), photographs((11, 13))
+    codes = network.encode(images)
+    source, target = images, None
+    if kind == "ladder":  # it encodes what is to be imagined from nothing
+        source, target = torch.full_like(images, torch.nan), images
+    expected = network(source, target)[0]
+    assert_allclose(
+        network.decode(codes, (11, 13)).detach(), expected.detach(), atol=1e-12
+    )
+
+
+@every_kind
+def test_noise_comes_from_the_generator_and_is_standard_normal(kind):
+    network = build(kind, (8, 8))
+    state = torch.get_rng_state()
+    one, same, other = (
+        network.draw_noise(500, (8, 8), torch.Generator().manual_seed(seed))
+        for seed in (3, 3, 4)
+    )
+    for a, b, c in zip(one, same, other, strict=True):
+        assert torch.equal(a, b) and not torch.equal(a, c)
+        assert abs(a.mean()) < 0.1 and abs(a.std() - 1) < 0.1
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@every_kind
+def test_initialise_sets_every_parameter_from_the_generator_alone(kind):
+    state = torch.get_rng_state()
+    networks = []
+    for seed in (0, 0, 1):
+        with torch.device("meta"):
+            network = build_bare(kind)
+        network = network.to_empty(device="cpu")
+        with torch.no_grad():
+            for parameter in network.parameters():
+                parameter.fill_(torch.nan)
+        networks.append(initialise(network, torch.Generator().manual_seed(seed)))
+    one, same, other = (n.state_dict() for n in networks)
+    assert all(value.isfinite().all() for value in one.values())
+    assert all(torch.equal(one[name], same[name]) for name in one)
+    assert any(not torch.equal(one[name], other[name]) for name in one)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def build_bare(kind):
+    """A network whose parameters have no values yet."""
+    if kind == "ladder":
+        return LadderVAE(3, widths=(8, 8), n_blocks=1)
+    return {"conv": ConvVAE, "dense": DenseVAE}[kind](3, (8, 8))
+
+
+def test_initial_weights_have_the_variance_of_torchs_own_rule():
+    layer = initialise(nn.Linear(300, 200), torch.Generator().manual_seed(0))
+    assert layer.weight.var().item() == pytest.approx(1 / (3 * 300), rel=0.03)
+    assert (layer.bias == 0).all()
+
+
+def test_tile_of_the_ladder_reads_its_own_part_of_the_noise():
+    network, images = build("ladder", None), photographs((24, 32))
+    noise = draw_noise(network, images)
+    parts = network.noise_of_tile(noise, slice(8, 20), slice(12, 29))
+    shapes = [tuple(part.shape[1:]) for part in parts]
+    assert shapes == network.noise_shapes((12, 17))
+    coarse, fine = noise[1:]
+    assert_array_equal(parts[0], noise[0])
+    assert_array_equal(parts[1], coarse[:, :, 2:5, 3:8])
+    assert_array_equal(parts[2], fine[:, :, 4:10, 6:16])
+    assert network.noise_of_tile(None, slice(0, 8), slice(0, 8)) is None
+
+
+def test_ladder_sees_no_further_than_tiles_overlap():
+    network = LadderVAE(3, widths=(8, 8, 8), n_blocks=2, n_latent=2)  # default depth
+    stir(initialise(network, torch.Generator()), torch.Generator())
+    images = photographs((1, 512), n=1)
+    images.requires_grad_()
+    restored = network(images, seen=thumbnail(images.detach()))[0]
+    restored[..., 256].sum().backward()
+    columns = images.grad.abs().sum(dim=(0, 1, 2)).nonzero()
+    assert columns.min() < 256 < columns.max()
+    reach = (columns - 256).abs().max()
+    assert reach <= network.overlap // 2
+
+
+# ------------------------------------------------------------------------ blocks
+def test_gate_is_a_product_and_knows_its_gradient():
+    features = photographs((3, 3), n_channels=6).requires_grad_()
+    assert torch.equal(gate(features), features[:, :3] * features[:, 3:])
+    assert torch.autograd.gradcheck(gate, features)
+
+
+def test_norm_looks_at_each_pixel_by_itself():
+    norm = ChannelNorm(4).double()
+    images = photographs((5, 5), n_channels=4)
+    normed = norm(images).detach()
+    spread = (images.var(1, unbiased=False, keepdim=True) + norm.eps).sqrt()
+    assert_allclose(normed, (images - images.mean(1, keepdim=True)) / spread)
+    changed = images.clone()
+    changed[:, :, 0, 0] = 9.0
+    others = torch.ones(5, 5, dtype=bool)
+    others[0, 0] = False
+    assert torch.equal(norm(changed)[:, :, others], norm(images)[:, :, others])
+
+
+def test_pyramid_halves_from_scale_to_scale():
+    pyramid = Pyramid(3, (4, 6, 8), 1)
+    shapes = [tuple(f.shape) for f in pyramid(torch.rand(2, 3, 16, 24))]
+    assert shapes == [(2, 4, 8, 12), (2, 6, 4, 6), (2, 8, 2, 3)]
+
+
+def test_fill_missing_marks_what_it_filled():
+    images = torch.tensor([[[[0.2, torch.nan]]]])
+    filled, observed = fill_missing(images, 0.7)
+    assert_allclose(filled.flatten(), [0.2, 0.7])
+    assert observed.flatten().tolist() == [1.0, 0.0]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_padding_keeps_the_image_and_reaches_a_multiple(size):
+    images = photographs(size)
+    padded = pad_to_multiple(images, 8)
+    assert all(side % 8 == 0 and 0 <= side - old < 8
+               for side, old in zip(padded.shape[2:], size, strict=True))
+    assert torch.equal(padded[..., : size[0], : size[1]], images)
+    assert torch.isin(padded, images).all()
+
+
+def test_divergence_in_nats_adds_up_over_all_but_the_image():
+    mu, log_sigma = photographs((2, 5)), photographs((2, 5), seed=1) - 0.5
+    expected = kl_divergence(Normal(mu, log_sigma.exp()), Normal(0.0, 1.0))
+    assert_allclose(standard_kl(mu, log_sigma), expected.sum(dim=(1, 2, 3)))
+
+
+def test_divergence_of_the_code_is_that_of_the_latent():
+    generator = torch.Generator().manual_seed(0)
+    layer = stir(LatentLayer(8, 6, 2), generator)
+    above = photographs((3, 4), n_channels=8)
+    evidence = photographs((3, 4), n_channels=6, seed=1)
+    noise = torch.randn((3, 2, 3, 4), generator=generator).double()
+    features, code, cost = layer(above, evidence, noise)
+
+    sigma_p = layer.log_sigma(above).exp()
+    mu, log_sigma = layer.posterior(torch.cat([above, evidence], 1)).chunk(2, dim=1)
+    posterior = Normal(sigma_p * mu, sigma_p * log_sigma.exp())
+    divergence = kl_divergence(posterior, Normal(0.0, sigma_p)).flatten(1).sum(1)
+    assert_allclose(cost.detach(), divergence.detach())
+    latent = posterior.loc + posterior.scale * noise
+    assert_allclose((sigma_p * code).detach(), latent.detach())
+    assert_allclose(features.detach(), (above + layer.project(latent)).detach())
+
+
+# ------------------------------------------------------------------------ colour
+@pytest.mark.parametrize("size", [(1, 1), (5, 100), (48, 48), (97, 61)])
+def test_thumbnail_of_one_colour_is_that_colour(size):
+    images = torch.full((2, 3, *size), 0.3)
+    images[1] = 0.8
+    small = thumbnail(images)
+    assert small.shape == (2, 6, THUMBNAIL, THUMBNAIL)
+    assert_allclose(small[:, :3].amin(dim=(1, 2, 3)), [0.3, 0.8], rtol=1e-6)
+    assert_allclose(small[:, :3].amax(dim=(1, 2, 3)), [0.3, 0.8], rtol=1e-6)
+    assert (small[:, 3:] == 1).all()
+
+
+def test_thumbnail_is_the_mean_of_what_is_there_and_its_share():
+    images = photographs((96, 96))
+    images[0, 0, :2, :2] = torch.tensor([[0.1, torch.nan], [0.4, 0.7]])
+    images[1] = torch.nan
+    small = thumbnail(images)
+    assert_allclose(small[0, [0, 3], 0, 0], [0.4, 0.75])
+    assert (small[1, :3] == 0.5).all() and (small[1, 3:] == 0).all()
+    blocks = images[2].unflatten(1, (48, 2)).unflatten(3, (48, 2)).mean(dim=(2, 4))
+    assert_allclose(small[2, :3], blocks)
+
+
+def test_thumbnail_does_not_change_when_the_picture_is_enlarged():
+    images = photographs((48, 96))
+    large = images.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
+    assert_allclose(thumbnail(large), thumbnail(images))
+
+
+def curves_of(n_channels=3, seed=0):
+    """Random curves and a random mixing for two images, as ColourStage gives them."""
+    rng = np.random.default_rng(seed)
+    offsets = rng.normal(0, 0.2, (2, n_channels, 1))
+    slopes = np.exp(rng.normal(0, 0.5, (2, n_channels, N_PIECES)))
+    mixing = np.eye(n_channels) + rng.normal(0, 0.1, (2, n_channels, n_channels))
+    return [torch.tensor(array) for array in (offsets, slopes, mixing)]
+
+
+def test_curves_are_the_identity_at_the_start():
+    stage = ColourStage(3, 16, 4)
+    initialise(stage, torch.Generator().manual_seed(0))
+    images = 3 * photographs((9, 7)).float() - 1  # beyond [0, 1] too
+    curves, *_ = stage(thumbnail(images))
+    assert_allclose(apply_curves(images, curves).detach(), images, atol=1e-6)
+
+
+def test_curves_are_straight_pieces_that_go_on_beyond_the_range():
+    offsets, slopes, _ = curves_of()
+    mixing = torch.eye(3).double().expand(2, 3, 3)
+    values = np.linspace(-0.5, 1.5, 401)
+    images = torch.tensor(values).expand(2, 3, 1, 401)
+    curved = apply_curves(images, (offsets, slopes, mixing))[:, :, 0].numpy()
+    knots = np.arange(N_PIECES + 1) / N_PIECES
+    for i in range(2):
+        for c in range(3):
+            steps = np.r_[0, np.cumsum(slopes[i, c].numpy())] / N_PIECES
+            inner = np.interp(values, knots, steps)
+            below = np.minimum(values, 0) * slopes[i, c, 0].item()
+            above = np.maximum(values - 1, 0) * slopes[i, c, -1].item()
+            expected = offsets[i, c, 0].item() + inner + below + above
+            assert_allclose(curved[i, c], expected, atol=1e-12)
+    assert (np.diff(curved) > 0).all()
+
+
+def test_mixing_is_a_matrix_on_the_channels_of_each_image():
+    images = photographs((4, 5), n=2)
+    offsets, slopes, mixing = curves_of()
+    identity = torch.eye(3).double().expand(2, 3, 3)
+    curved = apply_curves(images, (offsets, slopes, identity))
+    expected = (mixing @ curved.flatten(2)).unflatten(2, (4, 5))
+    assert_allclose(apply_curves(images, (offsets, slopes, mixing)), expected)
+
+
+def test_colours_of_a_tile_are_judged_from_the_picture_it_is_part_of():
+    network, images = stirred("ladder", None), photographs((32, 32))
+    images[..., 16:] *= 0.2
+    tile = images[..., :16]
+    seen = thumbnail(images)
+    curves = network.colour(seen)[0]
+    alone = network.colour(thumbnail(tile))[0]
+    assert (curves[1] - alone[1]).abs().max() > 1e-3
+    assert not torch.equal(network(tile, seen=seen)[0], network(tile)[0])
+    assert torch.equal(network(images, seen=seen)[0], network(images)[0])
