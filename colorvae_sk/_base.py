@@ -33,7 +33,7 @@ from .losses import NegativeELBO
 from .metrics import psnr_score
 from .networks import initialise
 
-COLLAPSED = 1e-4  # nats per value: a latent layer below this carries nothing
+COLLAPSED = 1e-4  # nats per value: latents below this carry nothing
 PATIENT_STEPS = 1000  # before we speak of collapse
 FAR_SHARE = 0.25  # of the crops, taken from a smaller copy of the photograph
 
@@ -250,15 +250,14 @@ class BaseColorVAE(ImageInputMixin, TransformerMixin, BaseEstimator):
         ).initialize()
 
     def _warn_of_collapse(self):
-        """Say so if a latent layer has come to carry no information."""
+        """Say so if the latents have come to carry no information."""
         stage = self.history_[-1]["stage"]
         n_steps = sum(row["n_steps"] for row in self.history_ if row["stage"] == stage)
-        information = np.array(self.history_[-1]["train_kl"])
-        dead = np.flatnonzero(information < COLLAPSED).tolist()
-        if dead and self.beta > 0 and n_steps >= PATIENT_STEPS:
+        information = sum(self.history_[-1]["train_kl"])
+        if information < COLLAPSED and n_steps >= PATIENT_STEPS:
             warnings.warn(
-                f"Latent layer(s) {dead} collapsed: they carry less than {COLLAPSED} "
-                "nats per value. Lower beta, raise free_bits or learn longer.",
+                f"The latents collapsed: they carry {information:.1g} nats per value. "
+                "Lower beta, raise free_bits or learn longer.",
                 ConvergenceWarning,
                 stacklevel=4,
             )

@@ -18,6 +18,8 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+from ._pictures import PictureFiles
+
 _FULL_RANGES = {  # these dtypes say themselves which values are black and white
     np.bool_: (0.0, 1.0),
     np.uint8: (0.0, 255.0),
@@ -115,8 +117,10 @@ class Images:
         return image
 
     def shape(self, i):
-        """Height and width of image i."""
-        return self.raw(i).shape[:2]
+        """Height and width of image i; a file's header is enough."""
+        if isinstance(self._source, _OnDemand):
+            return self._source.image_size(i)
+        return self._source[i].shape[:2]
 
     def to_float(self, raw):
         """Turn the user's pixels (h, w, C) into a new float32 array (C, h, w).
@@ -209,9 +213,8 @@ class Images:
 class _OnDemand:
     """A sequence that reads and checks an image whenever it is asked for."""
 
-    def __init__(self, items, read, name):
+    def __init__(self, items, name):
         self._items = items
-        self._read = read
         self._name = name
         self._last = None, None  # most images are asked for several times in a row
 
@@ -221,10 +224,15 @@ class _OnDemand:
     def __getitem__(self, i):
         last, image = self._last
         if i != last:
-            image = self._read(self._items[i])
-            image = _checked_image(image, f"{self._name}[{i}]")
+            image = _checked_image(self._items[i], f"{self._name}[{i}]")
             self._last = i, image
         return image
+
+    def image_size(self, i):
+        """Height and width of image i, which is read only if nothing else tells."""
+        if hasattr(self._items, "image_size"):
+            return self._items.image_size(i)
+        return self[i].shape[:2]
 
 
 def find_data_range(arrays):
@@ -291,8 +299,9 @@ def as_images(
     X : array-like, list of images, list of paths or image sequence
         Images as an array of shape (n, H, W, C) or (n, H, W); as a list of arrays
         (H, W[, C]) of any sizes and dtypes; as a list of paths; as an object with
-        ``len`` and integer indices that says ``_is_image_sequence = True``; or as rows
-        of shape (n, n_features). Four channels are three colours and alpha.
+        ``len`` and integer indices that says ``_is_image_sequence = True``, and may
+        tell (H, W) of image i by ``image_size(i)``; or as rows of shape
+        (n, n_features). Four channels are three colours and alpha.
 
     estimator : estimator instance, default=None
         The estimator that X is for. Rows must agree with what it was fitted on.
@@ -342,9 +351,9 @@ def _open(X, estimator, reset, image_shape, name):
     if (is_list or is_sequence) and len(X) == 0:
         raise ValueError(f"{name} is empty. {_EXPECTED}")
     if is_sequence:
-        return _OnDemand(X, np.asarray, name), list
+        return _OnDemand(X, name), list
     if is_list and all(isinstance(path, (str, os.PathLike)) for path in X):
-        return _OnDemand(X, read_colour_image, name), list
+        return _OnDemand(PictureFiles(X), name), list
     if is_list and max(_count_axes(x, f"{name}[{i}]") for i, x in enumerate(X)) > 1:
         return [_checked_image(x, f"{name}[{i}]") for i, x in enumerate(X)], list
     if not is_list and _count_axes(X, name) > 2:
@@ -532,66 +541,3 @@ def image_hash(image, key):
     digest.update(repr(image.shape).encode())
     digest.update(np.ascontiguousarray(image, dtype=np.float32))
     return int.from_bytes(digest.digest(), "little")
-
-
-def read_image(path):
-    """Read a picture file, the right way up.
-
-    Parameters
-    ----------
-    path : str or path-like
-        A file that Pillow can read, or a TIFF file of any depth.
-
-    Returns
-    -------
-    image : ndarray of shape (H, W), (H, W, 3) or (H, W, 4)
-        Grey, colours, or colours and alpha, in the dtype of the file. Palettes and
-        CMYK become colours.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If the file can't be read as a picture.
-    """
-    try:
-        return _read_picture(path)
-    except FileNotFoundError:
-        raise
-    except Exception as error:  # Pillow and tifffile raise many kinds
-        raise ValueError(
-            f"The file {os.fspath(path)!r} could not be read as a picture: {error}"
-        ) from error
-
-
-def read_colour_image(path):
-    """Read a picture file as (H, W, 3), or (H, W, 4) with alpha; see `read_image`."""
-    image = read_image(path)
-    return np.stack([image] * 3, axis=2) if image.ndim == 2 else image
-
-
-def _read_picture(path):
-    """Read a picture file by what reads it best."""
-    from PIL import Image, ImageOps
-    from skimage.io import imread
-
-    if _is_deep_tiff(path):
-        return imread(path)  # Pillow cuts colours to 8 bits
-    with Image.open(path) as picture:
-        picture = ImageOps.exif_transpose(picture)  # skimage.io leaves it on its side
-        if picture.has_transparency_data:
-            picture = picture.convert("RGBA")
-        elif len(picture.getbands()) > 1 or picture.mode == "P":
-            picture = picture.convert("RGB")  # skimage.io takes CMYK for RGBA
-        return np.asarray(picture)
-
-
-def _is_deep_tiff(path):
-    """Whether a file is TIFF of more than 8 bits per channel."""
-    from tifffile import TiffFile
-
-    if not os.fspath(path).lower().endswith((".tif", ".tiff")):
-        return False
-    with TiffFile(path) as tiff:
-        return tiff.pages.first.bitspersample > 8

@@ -282,20 +282,22 @@ class VAENet(NeuralNet):
         """Run skorch's loop, but read the losses only when the epoch is over."""
         if iterator is None:
             return
-        losses, step = [], None
+        losses, information = [], []
         for batch in iterator:
             self.notify("on_batch_begin", batch=batch, training=training)
             step = step_fn(batch, **fit_params)
             losses.append(step["loss"].detach())
+            information.append(nats_per_value(step["y_pred"][2].detach(), batch[1]))
             self.notify("on_batch_end", batch=batch, training=training, **step)
         self.history.record(f"{prefix}_loss", torch.stack(losses).mean().item())
         self.history.record("n_steps" if training else "n_valid_steps", len(losses))
-        self._record_information(prefix, step["y_pred"][2], batch[1])
+        self.history.record(f"{prefix}_kl", torch.stack(information).mean(0).tolist())
 
-    def _record_information(self, prefix, latent_cost, target):
-        n_values = target.isfinite().flatten(1).sum(1).clamp_min(1)[:, None]
-        kl = (latent_cost.detach() / n_values).mean(0).tolist()
-        self.history.record(f"{prefix}_kl", kl)
+
+def nats_per_value(latent_cost, target):
+    """The mean cost of each latent layer: (n, n_layers) -> (n_layers,)."""
+    n_values = target.isfinite().flatten(1).sum(1).clamp_min(1)[:, None]
+    return (latent_cost / n_values).mean(0)
 
 
 class StageOver(Exception):  # noqa: N818

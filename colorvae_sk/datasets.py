@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ._images import read_colour_image
+from ._pictures import read_colour_image, read_image_size
 
 __all__ = ["ImageFolder", "load_photos"]
 
@@ -65,6 +65,8 @@ class ImageFolder:
     ['china.jpg', 'flower.jpg']
     >>> folder[0].shape
     (427, 640, 3)
+    >>> folder.image_size(1)
+    (427, 640)
     >>> train, test = train_test_split(folder, test_size=0.5, random_state=0)
     >>> len(train), len(test)
     (1, 1)
@@ -103,6 +105,21 @@ class ImageFolder:
         picked = copy.copy(self)
         picked.paths = paths
         return picked
+
+    def image_size(self, i):
+        """Tell the size of a picture, from the header of its file alone.
+
+        Parameters
+        ----------
+        i : int
+            Its index.
+
+        Returns
+        -------
+        height, width : int
+            In pixels, as the camera was held.
+        """
+        return read_image_size(str(self.paths[i]))
 
     def __repr__(self):
         return f"<ImageFolder of {len(self)} image(s) in {self.folder!r}>"

@@ -41,6 +41,7 @@ from torch.nn import functional as F
 LOG_SIGMA_RANGE = (-7.0, 2.0)  # standard deviations from 0.001 to 7.4
 THUMBNAIL = 48  # pixels; the colours are judged from this much of a picture
 N_PIECES = 8  # of each tone curve
+CURVE_STEP = 0.05  # all pixels hang on the curves: they learn in smaller steps
 
 
 # ------------------------------------------------------------------ blocks
@@ -302,7 +303,8 @@ class ColourStage(nn.Module):
             evidence = self.evidence(torch.cat([seen, target_seen], dim=1))
         features, code, cost = self.latent(self.context(seen), evidence, noise)
         features = features.flatten(1)
-        curves = self.curves(features).unflatten(1, (self.n_channels, -1))
+        curves = CURVE_STEP * self.curves(features)
+        curves = curves.unflatten(1, (self.n_channels, -1))
         offsets, slopes, mixing = curves.split([1, N_PIECES, self.n_channels], dim=2)
         identity = torch.eye(self.n_channels, dtype=mixing.dtype, device=mixing.device)
         return (offsets, torch.exp(slopes), mixing + identity), features, code, cost

@@ -116,6 +116,19 @@ def test_a_broken_file_is_named_when_it_is_asked_for(pictures):
         folder[1]
 
 
+def test_folder_tells_sizes_and_reads_nothing(pictures, reads):
+    Image.new("RGB", (7, 5)).save(pictures / "c.bmp")
+    folder = ImageFolder(pictures)
+    sizes = [(16, 16), (16, 16), (5, 7), (16, 16), (16, 16), (16, 16)]
+    assert [folder.image_size(i) for i in range(6)] == sizes
+    assert folder[1:].image_size(np.int64(1)) == (5, 7)
+    assert reads == []
+    images = as_images(folder)
+    n_reads = len(reads)
+    assert [images.shape(i) for i in range(6)] == sizes
+    assert len(reads) == n_reads
+
+
 # Picking ------------------------------------------------------------------------------
 
 

@@ -12,7 +12,7 @@ import colorvae_sk
 
 # From the ground up: a module may import from its own floor and from those below.
 FLOORS = [
-    {"networks", "losses", "_images", "_tiling"},
+    {"networks", "losses", "_images", "_pictures", "_tiling"},
     {"_inference", "_degradation", "_jpeg"},
     {"degradations", "augmentations", "metrics", "datasets"},
     {"_net"},
@@ -105,7 +105,7 @@ def test_package_is_light_to_import():
     assert modules_loaded_by("import colorvae_sk") & heavy == set()
 
 
-@pytest.mark.parametrize("module", ["_images", "metrics"])
+@pytest.mark.parametrize("module", ["_images", "_pictures", "metrics"])
 def test_module_does_without_torch(module):
     loaded = modules_loaded_by(f"import colorvae_sk.{module}")
     assert loaded & {"torch", "skorch"} == set()

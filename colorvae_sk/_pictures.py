@@ -1,0 +1,164 @@
+"""A picture file becomes an array, the right way up; its header tells the size."""
+
+import os
+from contextlib import contextmanager
+
+import numpy as np
+
+
+def read_image(path):
+    """Read a picture file, the right way up.
+
+    Parameters
+    ----------
+    path : str or path-like
+        A file that Pillow can read, or a TIFF file of any depth.
+
+    Returns
+    -------
+    image : ndarray of shape (H, W), (H, W, 3) or (H, W, 4)
+        Grey, colours, or colours and alpha, in the dtype of the file. Palettes and
+        CMYK become colours.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file can't be read as a picture.
+    """
+    with _naming(path):
+        size = _deep_tiff_size(path)
+        return _read_picture(path) if size is None else _read_deep_tiff(path, size)
+
+
+def read_colour_image(path):
+    """Read a picture file as (H, W, 3), or (H, W, 4) with alpha; see `read_image`."""
+    image = read_image(path)
+    return np.stack([image] * 3, axis=2) if image.ndim == 2 else image
+
+
+def read_image_size(path):
+    """Find the height and width of what `read_image` gives, without its pixels.
+
+    Parameters
+    ----------
+    path : str or path-like
+        As for `read_image`.
+
+    Returns
+    -------
+    height, width : int
+        In pixels.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file's header can't be read.
+    """
+    with _naming(path):
+        return _deep_tiff_size(path) or _picture_size(path)
+
+
+class PictureFiles:
+    """Picture files as a sequence of colour images, each read when it is asked for."""
+
+    _is_image_sequence = True  # see `colorvae_sk._images.as_images`
+
+    def __init__(self, paths):
+        self.paths = paths
+
+    def __len__(self):
+        return len(self.paths)
+
+    def __getitem__(self, i):
+        return read_colour_image(self.paths[i])
+
+    def image_size(self, i):
+        """Height and width of image i, from the header of its file."""
+        return read_image_size(self.paths[i])
+
+
+@contextmanager
+def _naming(path):
+    """Name the file in whatever error it causes."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # Pillow and tifffile raise many kinds
+        raise ValueError(
+            f"The file {os.fspath(path)!r} could not be read as a picture: {error}"
+        ) from error
+
+
+def _read_picture(path):
+    """Read a picture file by Pillow."""
+    from PIL import Image, ImageOps
+
+    with Image.open(path) as picture:
+        picture = ImageOps.exif_transpose(picture)  # as its camera was held
+        if picture.has_transparency_data:
+            picture = picture.convert("RGBA")
+        elif len(picture.getbands()) > 1 or picture.mode == "P":
+            picture = picture.convert("RGB")  # else CMYK would pass for RGBA
+        return np.asarray(picture)
+
+
+def _picture_size(path):
+    """Height and width of what `_read_picture` gives."""
+    from PIL import Image
+
+    with Image.open(path) as picture:
+        width, height = picture.size
+        return (width, height) if _will_turn(picture) else (height, width)
+
+
+def _will_turn(picture):
+    """Whether a Pillow picture, not loaded yet, will swap its height and width."""
+    from PIL import ExifTags, Image
+
+    if picture.format == "TIFF":
+        return False  # Pillow has swapped them already
+    if picture.format == "PNG" and not _ends_with_pixels(picture.filename):
+        picture.load()  # its EXIF may come last
+    exif = Image.Image.getexif(picture)  # PNG's own getexif always loads
+    return exif.get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
+
+
+def _ends_with_pixels(path):
+    """Whether nothing comes after the pixels of a PNG file."""
+    kinds = []
+    with open(path, "rb") as file:
+        file.seek(8)  # the signature
+        while len(head := file.read(8)) == 8:
+            kinds.append(head[4:])
+            file.seek(int.from_bytes(head[:4], "big") + 4, os.SEEK_CUR)  # a checksum
+    return kinds[-2:] == [b"IDAT", b"IEND"]
+
+
+def _deep_tiff_size(path):
+    """Height and width of a TIFF of more than 8 bits per channel; None of others."""
+    from tifffile import TiffFile
+
+    if not os.fspath(path).lower().endswith((".tif", ".tiff")):
+        return None
+    with TiffFile(path) as tiff:
+        page = tiff.pages.first
+        is_deep = page.bitspersample > 8
+        return (page.imagelength, page.imagewidth) if is_deep else None
+
+
+def _read_deep_tiff(path, size):
+    """Read a TIFF whose colours Pillow would cut to 8 bits."""
+    from skimage.io import imread
+
+    image = imread(path)
+    if image.shape[:2] != size:
+        raise ValueError(
+            f"its pages have shape {image.shape}, expected (height, width[, channels])."
+            " Save each page as a file of its own."
+        )
+    return image
