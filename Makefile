@@ -1,7 +1,7 @@
 # make demo    restore example pictures into demo/comparison.png
 # make test    lint, then run the whole test suite
 # make docs    build the documentation into docs/_build/html
-# make bench FOLDER=...    quick benchmarks, on a folder of clean pictures
+# make bench   run the benchmarks quickly, on the bundled photographs
 # Everything is installed into .venv, in the versions of constraints.txt.
 
 PYTHON ?= python3
@@ -22,9 +22,9 @@ docs: .venv/with-docs
 	$(BIN)/sphinx-build -W --keep-going -q docs docs/_build/html
 
 bench: .venv/with-plot
-	@test -n "$(FOLDER)" || { echo "Give a folder: make bench FOLDER=..."; exit 2; }
+	$(BIN)/python benchmarks/import_time.py --repeats 3
 	$(BIN)/python benchmarks/fit_overhead.py --quick
-	$(BIN)/python benchmarks/quality.py --quick "$(FOLDER)"
+	$(BIN)/python benchmarks/quality.py --quick
 
 .venv/with-%: .venv/created setup.py pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[$*]"

@@ -1,8 +1,9 @@
 """What scikit-image has against each kind of damage, with fixed parameters.
 
-The parameters were chosen beforehand by a search on photographs that are in no test
-set, one value for all strengths of a kind. Where the damage has a strength (noise) or
-a kernel (blur), the methods are told; the missing pixels are known to all.
+The parameters of NL-means, total variation, Wiener and Richardson-Lucy were chosen
+beforehand by a search on photographs that are in no test set, one value for all
+strengths of a damage; the others are usual ones. Where the damage has a strength
+(noise) or a kernel (blur), the methods are told it.
 """
 
 import re
@@ -42,8 +43,10 @@ def denoisers(sigma):
         "NL-means": partial(denoise_nl_means, sigma=sigma),
         "total variation": partial(denoise_tv, weight=0.75 * sigma),
     }
-    if find_spec("pywt"):  # optional in scikit-image too
+    if find_spec("pywt"):
         methods["wavelets"] = partial(denoise_wavelets, sigma=sigma)
+    else:
+        print("Wavelets are left out: they need PyWavelets (pip install pywavelets).")
     return methods
 
 

@@ -27,7 +27,6 @@ from protocol import BLOCK, BLUR_NOISE, BLUR_SIGMA, TASKS, read_folder
 from sklearn.pipeline import make_pipeline
 from table import print_table, write_csv
 
-import colorvae_sk
 from colorvae_sk import (
     ColorCast,
     ColorVAE,
@@ -38,14 +37,18 @@ from colorvae_sk import (
     JPEGCompression,
     MissingPixels,
     Quantize,
+    ciede2000_error,
+    coverage_score,
     load_photos,
+    psnr_score,
+    ssim_score,
 )
 
 UNLIMITED = 10**6  # epochs: the seconds end the fit
 MEASURES = {
-    "PSNR": colorvae_sk.psnr_score,
-    "SSIM": colorvae_sk.ssim_score,
-    "CIEDE2000": colorvae_sk.ciede2000_error,
+    "PSNR": psnr_score,
+    "SSIM": ssim_score,
+    "CIEDE2000": ciede2000_error,
 }
 
 # What ColorVAE learns to undo for each task.
@@ -102,10 +105,14 @@ def methods_of(model, n_samples, tile_size):
     methods = {name: partial(restore, model=model)}
     if tile_size is not None:
         tiled = copy(model).set_params(tile_size=tile_size)
-        methods[f"{name}, tiles of {tile_size}"] = partial(restore, model=tiled)
-    for n in {1, n_samples} if n_samples else ():
-        average = partial(average_samples, model=model, n_samples=n)
-        methods[f"{name}, mean of {n} sample(s)"] = average
+        side, _ = tiled._restorer.tile  # a network may need larger ones
+        methods[f"{name}, tiles of {side}"] = partial(restore, model=tiled)
+    if n_samples > 0:
+        one, several = (
+            partial(average_samples, model=model, n_samples=n) for n in (1, n_samples)
+        )
+        methods[f"{name}, one sample"] = one
+        methods[f"{name}, mean of {n_samples} samples"] = several
     return methods
 
 
@@ -116,17 +123,11 @@ def evaluate(method, clean, damaged):
     results = [method(picture) for picture in damaged]
     seconds = time.perf_counter() - began
     restored, std = zip(*results, strict=True)
-    scores = {
-        name: measure(clean, list(restored)) for name, measure in MEASURES.items()
-    }
-    has_std = std[0] is not None
-    scores["coverage"] = (
-        colorvae_sk.coverage_score(clean, list(restored), list(std))
-        if has_std
-        else None
-    )
-    scores["s/MP"] = seconds / megapixels(clean)
-    return scores
+    scores = {n: measure(clean, list(restored)) for n, measure in MEASURES.items()}
+    scores["coverage"] = None
+    if std[0] is not None:
+        scores["coverage"] = coverage_score(clean, list(restored), list(std))
+    return {**scores, "s/MP": seconds / megapixels(clean)}
 
 
 def megapixels(pictures):
@@ -170,8 +171,9 @@ def report(task, pictures, model, options):
     rows = list(compare(task, pictures, methods))
     print_table(rows)
     if model is not None:
+        n_steps = sum(row["n_steps"] for row in model.history_)
         kl = " ".join(f"{value:.4f}" for value in information(model))
-        print(f"KL when fitted, in nats per value (colours, coarse to fine): {kl}")
+        print(f"fitted in {n_steps} steps; KL in nats per value, coarse to fine: {kl}")
     return rows
 
 
@@ -185,51 +187,54 @@ def parse(arguments=None):
     parser.add_argument("--train", help="folder of clean pictures to fit on")
     parser.add_argument("--architecture", default="ladder")
     parser.add_argument("--seconds", type=float, default=300, help="of each fit")
-    parser.add_argument("--save", help="folder for the fitted models")
+    parser.add_argument("--save", type=Path, help="folder for the fitted models")
     parser.add_argument("--n-pictures", type=int, help="test on so many only")
     parser.add_argument("--samples", type=int, default=0, help="from the posterior")
     parser.add_argument("--tile-size", type=int, help="restore by tiles too, in pixels")
     parser.add_argument("--csv", help="write the table to this file too")
-    parser.add_argument(
-        "--quick", action="store_true", help="bundled photographs, 5 seconds"
-    )
+    quick = "cut from two bundled photographs, after 5 seconds of learning"
+    parser.add_argument("--quick", action="store_true", help=quick)
     options = parser.parse_args(arguments)
     if options.folder is None and not options.quick:
         parser.error("give a FOLDER of clean pictures, or --quick")
+    if options.quick:
+        options.seconds = 5.0
     return options
 
 
 def load_pictures(options):
-    """The pictures to test on, by name, and those to learn from."""
+    """The pictures to test on, by name, and those to learn from, if any."""
     if options.quick:
-        photos = load_photos()
-        tested = {"chelsea": photos.pop(1), "coffee": photos.pop(1)}
-        return {
-            n: np.float32(p[100:292, 100:292] / 255) for n, p in tested.items()
-        }, photos
+        photos = [np.float32(photo / 255) for photo in load_photos()]
+        chelsea, coffee = (photos.pop(1)[100:292, 100:292] for _ in range(2))
+        return {"chelsea": chelsea, "coffee": coffee}, photos
     learned = None if options.train is None else list(ImageFolder(options.train))
     return read_folder(options.folder, options.n_pictures), learned
 
 
+def model_for(task, photos, options):
+    """The model of the file, or one that is fitted now, or none."""
+    if options.model is not None:
+        return joblib.load(options.model)
+    if photos is None:
+        return None
+    model = fit(task, photos, options.architecture, options.seconds)
+    if options.save is not None:
+        options.save.mkdir(parents=True, exist_ok=True)
+        joblib.dump(model, options.save / f"{options.architecture}-{task}.joblib")
+    return model
+
+
 def main():
-    options = parse()
-    if options.quick:
-        options.seconds = 5.0
+    """Compare all methods on all tasks that are asked for."""
+    options, rows = parse(), []
     pictures, photos = load_pictures(options)
-    model = None if options.model is None else joblib.load(options.model)
+    size, n_threads = megapixels(pictures.values()), torch.get_num_threads()
     print(
-        f"{len(pictures)} picture(s), {megapixels(pictures.values()):.2f} megapixels, "
-        f"torch with {torch.get_num_threads()} thread(s)"
+        f"{len(pictures)} pictures, {size:.2f} megapixels, {n_threads} torch thread(s)"
     )
-    rows = []
     for task in options.task:
-        if options.model is None and photos is not None:
-            model = fit(task, photos, options.architecture, options.seconds)
-            if options.save:
-                joblib.dump(
-                    model, Path(options.save) / f"{options.architecture}-{task}.joblib"
-                )
-        rows += report(task, pictures, model, options)
+        rows += report(task, pictures, model_for(task, photos, options), options)
     if options.csv:
         write_csv(rows, options.csv)
 

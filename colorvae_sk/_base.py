@@ -1,5 +1,6 @@
 """BaseColorVAE: everything that the estimators share. A subclass builds a network."""
 
+import copy
 import math
 import warnings
 from numbers import Integral, Number, Real
@@ -15,7 +16,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 from skorch.helper import predefined_split
 
-from ._images import ImageInputMixin, as_images
+from ._images import _FULL_RANGES, ImageInputMixin, as_images
 from ._inference import Restorer
 from ._net import (
     BatchSource,
@@ -137,6 +138,7 @@ class BaseColorVAE(ImageInputMixin, TransformerMixin, BaseEstimator):
         shape = self.image_shape
         target = as_images(y, image_shape=shape, data_range=data_range, name="y")
         check_match(images, target)
+        check_scales(images, target)
         if is_new:  # what is clean says best which values are black and white
             self.data_range_ = images.data_range = target.data_range
         return images, target
@@ -145,6 +147,7 @@ class BaseColorVAE(ImageInputMixin, TransformerMixin, BaseEstimator):
         """Draw a new network for images like these."""
         self.seed_ = int(check_random_state(self.random_state).randint(2**31 - 1))
         self.n_channels_, self.dtype_ = images.n_channels, images.raw(0).dtype
+        self._n_axes = images._source[0].ndim  # 2: grey, without a channel axis
         self.n_fits_, self.history_ = 0, []
         self._blueprint = self._plan(images)
         with torch.device("meta"):  # so that torch's own random state stays untouched
@@ -159,7 +162,7 @@ class BaseColorVAE(ImageInputMixin, TransformerMixin, BaseEstimator):
 
     def _train(self, images, target, n_epochs, seconds, anneal):
         """Learn the network's stages one after the other."""
-        network = self.net_.module_
+        network = copy.deepcopy(self.net_.module_)  # what is interrupted has no effect
         source = self._batch_source(network, target is None)
         dataset, held_out = self._split(images, target, source.rng)
         for stage, share in zip(network.stages, self._shares(network), strict=True):
@@ -170,6 +173,7 @@ class BaseColorVAE(ImageInputMixin, TransformerMixin, BaseEstimator):
             source.begin(schedule, stage in network.latent_stages)
             net = self._wrap(
                 network,
+                criterion__with_error_bars=stage == network.stages[0],
                 train_split=None if held_out is None else predefined_split(held_out),
                 iterator_train__source=source,
                 iterator_valid__source=source,
@@ -259,15 +263,21 @@ class BaseColorVAE(ImageInputMixin, TransformerMixin, BaseEstimator):
                 f"The latents collapsed: they carry {information:.1g} nats per value. "
                 "Lower beta, raise free_bits or learn longer.",
                 ConvergenceWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
 
     @property
     def _device(self):
         if str(self.device) == "auto":
             return best_device()
-        is_missing = torch.device(self.device).type == "cuda"
-        return "cpu" if is_missing and not torch.cuda.is_available() else self.device
+        try:
+            is_cuda = torch.device(self.device).type == "cuda"
+        except RuntimeError as error:
+            raise ValueError(
+                "Expected device to be 'auto' or a device that torch knows, such as "
+                f"'cpu' or 'cuda:0', got {self.device!r}."
+            ) from error
+        return "cpu" if is_cuda and not torch.cuda.is_available() else self.device
 
     def _mixes_precision(self, network):
         if self.mixed_precision != "auto":
@@ -359,9 +369,15 @@ class BaseColorVAE(ImageInputMixin, TransformerMixin, BaseEstimator):
         score : float
             Mean PSNR in dB; higher is better.
         """
-        clean = X if is_labels(y) else y
-        options = {"image_shape": self.image_shape, "sample_weight": sample_weight}
-        return float(psnr_score(clean, self.predict(X), **options))
+        clean, restored = X if is_labels(y) else y, self.predict(X)
+        score = psnr_score(
+            clean,
+            restored,
+            sample_weight=sample_weight,
+            image_shape=self.image_shape,
+            data_range=self.data_range_,
+        )
+        return float(score)
 
     def score_samples(self, X):
         """The evidence lower bound of each image: low means strange.
@@ -427,14 +443,14 @@ class BaseColorVAE(ImageInputMixin, TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         size = self._check_size(size)
-        Z = check_array(Z, dtype=np.float32, input_name="Z")
+        Z = check_array(Z, dtype=np.float32, copy=True, input_name="Z")
         n_codes = self._n_codes(size)
         if Z.shape[1] != n_codes:
             raise ValueError(
                 f"Z has {Z.shape[1]} codes per image, expected {n_codes} for images of "
                 f"size {size}. Pass what encode gave, and the size of those images."
             )
-        return self._like_training(self._restorer.decode(Z, size), size)
+        return self._like_training(self._restorer.decode(Z, size))
 
     def sample(self, n_samples=1, size=None, random_state=None):
         """Draw new images, from nothing.
@@ -467,23 +483,21 @@ class BaseColorVAE(ImageInputMixin, TransformerMixin, BaseEstimator):
         fixed_size = self.net_.module_.fixed_size
         if size is None:
             return self.patch_size_
-        if len(size) != 2 or (fixed_size is not None and tuple(size) != fixed_size):
+        if not is_size(size) or fixed_size not in (None, tuple(size)):
             raise ValueError(
-                f"Expected size to be {fixed_size or '(height, width)'}, got {size}."
+                f"Expected size to be {fixed_size or '(height, width)'}, got {size!r}."
             )
         return tuple(size)
 
-    def _like_training(self, images, size):
+    def _like_training(self, images):
         """Put (n, C, H, W) on [0, 1] into the shape and dtype of the training data."""
-        shape = (len(images), *size, self.n_channels_)
+        images = np.moveaxis(images, 1, -1)
+        lines = images.reshape(len(images), 1, 1, -1)
+        rows = np.zeros((len(images), lines.shape[-1]), self.dtype_)
+        rows = as_images(rows, data_range=self.data_range_).give_back(lines)
         if not self.image_mode_:
-            shape = (len(images), math.prod(shape[1:]))
-        kind = np.zeros(shape, self.dtype_)
-        options = {
-            "image_shape": self.image_shape if size == self.patch_size_ else None
-        }
-        template = as_images(kind, data_range=self.data_range_, **options)
-        return template.give_back(images)
+            return rows
+        return rows.reshape(images.shape[: 1 + self._n_axes])
 
     def _check_damaged(self, X):
         """X as images for the fitted network."""
@@ -555,6 +569,25 @@ def check_match(images, target):
                 f"Image {i} is {expected} in X but {got} in y. Pass as y the clean "
                 "version of each image in X, in the same order."
             )
+
+
+def check_scales(images, target):
+    """Complain if only one has the range of its dtype, and the other not [0, 1]."""
+    for one, other, names in ((target, images, "yX"), (images, target, "Xy")):
+        fixed, free = (each.raw(0).dtype for each in (one, other))
+        is_mixed = fixed.type in _FULL_RANGES and free.type not in _FULL_RANGES
+        if is_mixed and other.data_range != (0.0, 1.0):
+            raise ValueError(
+                f"{names[1]} is {free} that reaches from {other.data_range[0]:g} to "
+                f"{other.data_range[1]:g}, but {names[0]} is {fixed}. Pass both as "
+                f"{fixed}, or the floats on [0, 1]."
+            )
+
+
+def is_size(size):
+    """Whether this is a height and a width."""
+    is_pair = isinstance(size, tuple | list) and len(size) == 2
+    return is_pair and all(isinstance(n, Integral) and n >= 1 for n in size)
 
 
 def check_count(n_samples):

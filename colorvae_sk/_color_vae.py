@@ -43,8 +43,9 @@ class ColorVAE(BaseColorVAE):
     beta : float, default=1.0
         Price of information [3]_; 1 gives the evidence lower bound.
 
-    free_bits : float, default=0.0
-        Nats per value, in each latent layer, that cost nothing [4]_.
+    free_bits : float, default=0.02
+        Nats per value, in each latent layer, that cost nothing [4]_; they keep the
+        coarse latents of the ladder alive.
 
     degradation : "blind", degradation, Pipeline of degradations or None, \
             default="blind"
@@ -61,7 +62,7 @@ class ColorVAE(BaseColorVAE):
         for the others, images that all have one size and at most 4096 values are
         learned whole, and else in patches of 32 ("conv") or 16 ("dense").
 
-    latent_share : float in (0, 1), default=0.2
+    latent_share : float in (0, 1), default=0.25
         Share of the budget (epochs and seconds) in which the ladder learns its latents,
         after all else. Each of the two stages takes at least one epoch.
 
@@ -184,11 +185,11 @@ class ColorVAE(BaseColorVAE):
         n_blocks=2,
         n_latent=None,
         beta=1.0,
-        free_bits=0.0,
+        free_bits=0.02,
         degradation="blind",
         image_shape=None,
         patch_size=None,
-        latent_share=0.2,
+        latent_share=0.25,
         max_epochs=20,
         max_seconds=None,
         batch_size=None,
@@ -237,6 +238,7 @@ class ColorVAE(BaseColorVAE):
         self.architecture_, self.patch_size_ = kind, self._choose_patch(kind, images)
         options = {"n_latent": self.n_latent or N_LATENT[kind]}
         if kind == "ladder":
+            check_widths(self.widths)
             options |= {"widths": tuple(self.widths), "n_blocks": self.n_blocks}
         else:
             options |= {"fixed_size": self.patch_size_}
@@ -266,3 +268,12 @@ class ColorVAE(BaseColorVAE):
     @property
     def _default_batch_size(self):
         return BATCH_SIZES[self.architecture_]
+
+
+def check_widths(widths):
+    """Complain unless these are numbers of features."""
+    if not widths or not all(isinstance(w, Integral) and w > 1 for w in widths):
+        raise ValueError(
+            "The 'widths' parameter of ColorVAE must be ints above 1, one for each "
+            f"scale, such as (48, 96, 128). Got {widths!r} instead."
+        )

@@ -53,12 +53,11 @@ class Restorer:
     @torch.inference_mode()
     def elbo(self, image, key):
         """The evidence lower bound of one image (C, H, W), in nats per value."""
-        size = self.network.fixed_size or image.shape[1:]
-        tiles = [image]
-        if image.shape[1:] != size or not self._fits(image.shape):
-            tiles = cut(fill_out(image, self.tile), self.tile)
+        parts = tiles = list(cut(image, self.tile))
+        if self.network.fixed_size is not None:
+            tiles = [fill_out(part, self.tile) for part in parts]
         bounds = [self._elbo_of_tile(tile, key) for tile in tiles]
-        weights = [np.isfinite(tile).sum() for tile in tiles]
+        weights = [np.isfinite(part).sum() for part in parts]
         return np.average(bounds, weights=weights) if sum(weights) else np.nan
 
     def _elbo_of_tile(self, tile, key):

@@ -50,6 +50,8 @@ class NegativeELBO(nn.Module):
         Price of information [2]_; 1 gives the evidence lower bound.
     free_bits : float
         Nats per value, in each latent layer, that cost nothing [3]_.
+    with_error_bars : bool
+        Whether to fit the error bars.
 
     Attributes
     ----------
@@ -65,9 +67,10 @@ class NegativeELBO(nn.Module):
        Autoregressive Flow, NeurIPS 2016.
     """
 
-    def __init__(self, beta=1.0, free_bits=0.0):
+    def __init__(self, beta=1.0, free_bits=0.0, with_error_bars=True):
         super().__init__()
         self.beta, self.free_bits = beta, free_bits
+        self.with_error_bars = with_error_bars
         self.warmup = 1.0
 
     def forward(self, prediction, target):
@@ -76,7 +79,8 @@ class NegativeELBO(nn.Module):
         distortion = 0.5 * torch.log(error + TINY_ERROR)
         information = latent_cost / n_values.clamp_min(1)[:, None]
         price = (information - self.free_bits).clamp_min(0).sum(1)
-        error_bars = gaussian_nll(restored.detach(), log_sigma, target)
-        loss = distortion + self.beta * self.warmup * price + error_bars
+        loss = distortion + self.beta * self.warmup * price
+        if self.with_error_bars:
+            loss = loss + gaussian_nll(restored.detach(), log_sigma, target)
         counts = (n_values > 0).to(loss.dtype)
         return (loss * counts).sum() / counts.sum().clamp_min(1)

@@ -41,6 +41,7 @@ from torch.nn import functional as F
 LOG_SIGMA_RANGE = (-7.0, 2.0)  # standard deviations from 0.001 to 7.4
 THUMBNAIL = 48  # pixels; the colours are judged from this much of a picture
 N_PIECES = 8  # of each tone curve
+MISSED_SCALE = 10.0  # brings the errors of a restoration to the size of features
 CURVE_STEP = 0.05  # all pixels hang on the curves: they learn in smaller steps
 
 
@@ -157,23 +158,22 @@ class Pyramid(nn.Module):
         return scales
 
 
-def zero_initialised(layer):
-    """The layer, marked to start at zero (see `initialise`)."""
-    layer.starts_at_zero = True
+def starting_at(factor, layer):
+    """The layer, marked to start at this multiple of the usual (see `initialise`)."""
+    layer.start = factor
     return layer
 
 
 def initialise(network, generator):
     """Give every parameter its first value, drawn from `generator` alone.
 
-    Weights are uniform with variance 1 / (3 fan-in), torch's own rule; biases are
-    zero, and so is all that is marked `zero_initialised`.
+    Weights are uniform with variance 1 / (3 fan-in), torch's own rule, times what is
+    marked by `starting_at`; biases are zero.
     """
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
             nn.init.kaiming_uniform_(module.weight, math.sqrt(5), generator=generator)
-            if getattr(module, "starts_at_zero", False):
-                nn.init.zeros_(module.weight)
+            module.weight.data *= getattr(module, "start", 1.0)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
         if isinstance(module, ScaledConv):
@@ -204,13 +204,14 @@ class LatentLayer(nn.Module):
 
     def __init__(self, width, n_evidence, n_latent):
         super().__init__()
-        self.log_sigma = zero_initialised(nn.Conv2d(width, n_latent, 1))
+        self.log_sigma = starting_at(0.0, nn.Conv2d(width, n_latent, 1))
         self.posterior = nn.Sequential(
             nn.Conv2d(width + n_evidence, 2 * width, 1),
             nn.GELU(),
-            zero_initialised(nn.Conv2d(2 * width, 2 * n_latent, 1)),
+            starting_at(0.0, nn.Conv2d(2 * width, 2 * n_latent, 1)),
         )
-        self.project = nn.Conv2d(n_latent, width, 1, bias=False)
+        # At full size the noise would drown the features that are there already.
+        self.project = starting_at(0.5, nn.Conv2d(n_latent, width, 1, bias=False))
 
     def forward(self, above, evidence=None, noise=None):
         """Give the features with the latent added, the code u and its cost."""
@@ -240,7 +241,7 @@ class SigmaHead(nn.Module):
         super().__init__()
         self.wide = nn.Conv2d(width, 2 * width, 1)
         self.context = nn.Linear(n_context, 2 * width)
-        self.head = zero_initialised(nn.Conv2d(width, n_outputs, 1))
+        self.head = starting_at(0.0, nn.Conv2d(width, n_outputs, 1))
 
     def forward(self, features, context):
         features = self.wide(features.detach())
@@ -291,8 +292,8 @@ class ColourStage(nn.Module):
         self.curves = nn.Sequential(
             nn.Linear(n_features, 2 * n_features),
             nn.GELU(),
-            zero_initialised(
-                nn.Linear(2 * n_features, n_channels * (1 + N_PIECES + n_channels))
+            starting_at(
+                0.0, nn.Linear(2 * n_features, n_channels * (1 + N_PIECES + n_channels))
             ),
         )
 
@@ -333,7 +334,8 @@ class LadderVAE(nn.Module):
     The global colours are judged and set right first (`ColourStage`). A context
     encoder turns the result into features at scales 1/2, 1/4, ...; then, top down,
     at each scale: features, a centred latent, gated blocks. The head gives what is
-    to be added to the damaged image, whose holes are filled with 0.5.
+    to be added to the damaged image, whose holes are filled with 0.5. The posterior of
+    the latents sees what the restoration without latents misses of the target.
 
     Parameters
     ----------
@@ -366,7 +368,7 @@ class LadderVAE(nn.Module):
             nn.Sequential(nn.Conv2d(below, 4 * above, 1), nn.PixelShuffle(2))
             for above, below in pairwise(widths)
         )
-        self.head = zero_initialised(nn.Conv2d(widths[0], 4 * n_channels, 3, padding=1))
+        self.head = starting_at(0.0, nn.Conv2d(widths[0], 4 * n_channels, 3, padding=1))
         self.sigma = SigmaHead(widths[0], n_features, 4 * n_channels)
 
     @staticmethod
@@ -390,7 +392,10 @@ class LadderVAE(nn.Module):
 
         filled, observed = fill_missing(pad_to_multiple(damaged, self.multiple))
         filled = torch.where(observed > 0, apply_curves(filled, curves), 0.5)
-        evidence = self._evidence(target, filled, observed)
+        evidence = [None] * len(self.widths)
+        if target is not None:
+            missed = self._missed(damaged, target, seen)
+            evidence = self.evidence(torch.cat([*missed, filled, observed], dim=1))
         context = self.context(torch.cat([filled, observed], dim=1))
         features = 0.0
         for i in reversed(range(len(self.widths))):
@@ -407,11 +412,11 @@ class LadderVAE(nn.Module):
         restored = restored[..., :height, :width]
         return restored, log_sigma[..., :height, :width], codes, costs
 
-    def _evidence(self, target, filled, observed):
-        if target is None:
-            return [None] * len(self.widths)
-        clean, known = fill_missing(pad_to_multiple(target, self.multiple))
-        return self.evidence(torch.cat([clean, known, filled, observed], dim=1))
+    @torch.no_grad()
+    def _missed(self, damaged, target, seen):
+        """What the restoration misses of the target, zero where that is not known."""
+        missed = MISSED_SCALE * (target - self._ways_down(damaged, seen=seen)[0])
+        return fill_missing(pad_to_multiple(missed, self.multiple), 0.0)
 
     @property
     def multiple(self):
@@ -546,7 +551,7 @@ class DenseVAE(_BottleneckVAE):
             nn.Sequential(layer, nn.Unflatten(1, shape))
             for layer in (
                 nn.Linear(256, n_values),
-                zero_initialised(nn.Linear(256, n_values)),
+                starting_at(0.0, nn.Linear(256, n_values)),
             )
         )
 
@@ -576,7 +581,7 @@ class ConvVAE(_BottleneckVAE):
             *self._up(*reversed(widths), widths[0]),
         )
         self.mean = nn.Conv2d(widths[0], n_channels, 3, padding=1)
-        self.sigma = zero_initialised(nn.Conv2d(widths[0], n_channels, 1))
+        self.sigma = starting_at(0.0, nn.Conv2d(widths[0], n_channels, 1))
 
     @staticmethod
     def _down(*widths):

@@ -16,7 +16,6 @@ from skimage import data
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from colorvae_sk.degradations import (
     BaseDegradation,
@@ -78,23 +77,6 @@ def holed(photos):
 
 
 # ------------------------------------------------------------- what holds for all
-
-
-@parametrize_with_checks(
-    [
-        GaussianNoise(),
-        GaussianBlur(),
-        JPEGCompression(),
-        ColorCast(),
-        Fade(),
-        Quantize(),
-        MissingPixels(),
-        RandomDegradation(),
-        RandomDegradation([GaussianNoise(), GaussianBlur()]),
-    ]
-)
-def test_scikit_learn_accepts_it(estimator, check):
-    check(estimator)
 
 
 @every_degradation

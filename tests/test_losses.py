@@ -85,6 +85,13 @@ def test_warmup_is_a_factor_on_beta(images, cost):
     assert_allclose(loss, elbo(images, cost, beta=0.5).mean())
 
 
+def test_error_bars_can_be_left_out(images, cost):
+    restored, log_sigma, target, kl = as_tensors(*images, cost)
+    loss = NegativeELBO(with_error_bars=False)((restored, log_sigma, kl), target)
+    bars = gaussian_nll(restored, log_sigma, target).mean()
+    assert_allclose(loss, elbo(images, cost).mean() - bars)
+
+
 def test_distortion_is_psnr_up_to_a_factor():
     target = torch.zeros(1, 1, 4, 4, dtype=torch.float64)
     answers = [(target + offset, target, target[:, :1, 0, 0]) for offset in (0.1, 0.01)]

@@ -114,8 +114,9 @@ def test_mean_way_is_the_way_of_zero_noise(kind):
 def test_noise_changes_what_is_drawn(kind):
     network, images = stirred(kind, (11, 13)), photographs((11, 13))
     for target in (None, images):
-        draws = [network(images, target, draw_noise(network, images, s))[0]
-                 for s in (0, 1)]
+        draws = [
+            network(images, target, draw_noise(network, images, s))[0] for s in (0, 1)
+        ]
         assert (draws[0] - draws[1]).abs().amax(dim=(1, 2, 3)).min() > 1e-3
 
 
@@ -241,8 +242,11 @@ def test_sigma_head_gives_no_gradient_to_the_trunk(kind):
     network, images = stirred(kind, (11, 13)), photographs((11, 13))
     network(images, images, draw_noise(network, images))[1].sum().backward()
     learning = {n for n, p in network.named_parameters() if p.grad is not None}
-    assert learning == {n for n, _ in network.named_parameters() if "sigma." in n
-                        and "log_sigma" not in n}
+    assert learning == {
+        n
+        for n, _ in network.named_parameters()
+        if "sigma." in n and "log_sigma" not in n
+    }
 
 
 @every_kind
@@ -378,8 +382,10 @@ def test_fill_missing_marks_what_it_filled():
 def test_padding_keeps_the_image_and_reaches_a_multiple(size):
     images = photographs(size)
     padded = pad_to_multiple(images, 8)
-    assert all(side % 8 == 0 and 0 <= side - old < 8
-               for side, old in zip(padded.shape[2:], size, strict=True))
+    assert all(
+        side % 8 == 0 and 0 <= side - old < 8
+        for side, old in zip(padded.shape[2:], size, strict=True)
+    )
     assert torch.equal(padded[..., : size[0], : size[1]], images)
     assert torch.isin(padded, images).all()
 

@@ -1,5 +1,7 @@
 """Tiles cover an image, overlap as asked and blend without seams."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -25,7 +27,7 @@ def test_slices_cover_a_side_and_overlap_as_asked(layout):
     length, tile, overlap, multiple = layout
     slices = tile_slices(length, tile, overlap, multiple)
     assert slices[0].start == 0 and slices[-1].stop == length
-    for before, after in zip(slices, slices[1:], strict=False):
+    for before, after in pairwise(slices):
         assert before.stop - after.start >= overlap
         assert before.start < after.start and before.stop < after.stop
 
@@ -46,7 +48,7 @@ def test_slices_start_at_multiples_and_have_the_size_of_a_tile(layout):
 def test_ramp_rises_from_the_rim_and_is_symmetric(length, overlap):
     weights = ramp(length, overlap)
     assert weights.shape == (length,) and weights.dtype == np.float32
-    assert 0 < weights.min() and weights.max() <= 1
+    assert weights.min() > 0 and weights.max() <= 1
     assert_array_equal(weights, weights[::-1])
     assert (np.diff(weights[: (length + 1) // 2]) >= 0).all()
 
@@ -59,9 +61,7 @@ def test_ramp_ignores_the_outer_quarter_of_the_overlap_and_then_rises_to_one():
 
 
 @settings(deadline=None, max_examples=50)
-@given(
-    st.integers(1, 40), st.integers(1, 40), st.integers(1, 12), st.integers(1, 12)
-)
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 12), st.integers(1, 12))
 def test_identity_gives_the_image_back(height, width, tile_height, tile_width):
     image = np.random.default_rng(0).random((2, height, width), dtype=np.float32)
     tile = tile_height, tile_width

@@ -1,0 +1,393 @@
+"""How every ColorVAE learns: again, on, in time; and how it fails without a trace."""
+
+import random
+import time
+from typing import ClassVar
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from skorch.callbacks import Callback
+
+from colorvae_sk import ColorVAE, GaussianNoise
+from colorvae_sk import _base as base
+
+ARCHITECTURES = ["ladder", "conv", "dense"]
+every_architecture = pytest.mark.parametrize("architecture", ARCHITECTURES)
+
+
+def tiny(architecture="auto", **options):
+    """A ColorVAE that learns in the blink of an eye."""
+    options = {"max_epochs": 2, "lr": 0.01, "random_state": 0} | options
+    options = {"widths": (8, 8), "n_blocks": 1, "device": "cpu"} | options
+    return ColorVAE(architecture, **options)
+
+
+def weights(vae):
+    """All weights in one line."""
+    parameters = vae.net_.module_.parameters()
+    return np.concatenate([p.detach().flatten().numpy() for p in parameters])
+
+
+@pytest.fixture(scope="module")
+def fitted(photos):
+    """A fitted ladder and a fitted dense ColorVAE."""
+    return {name: tiny(name).fit(photos) for name in ("ladder", "dense")}
+
+
+# ------------------------------------------------------------------ how it learns
+def test_same_seed_gives_the_same_weights(photos):
+    one = weights(tiny().fit(photos))
+    assert_array_equal(weights(tiny().fit(photos)), one)
+    state = np.random.RandomState(0)
+    assert_array_equal(weights(tiny(random_state=state).fit(photos)), one)
+    assert np.any(weights(tiny(random_state=state).fit(photos)) != one)
+    assert np.any(weights(tiny(random_state=1).fit(photos)) != one)
+    unseeded = (weights(tiny(random_state=None).fit(photos)) for _ in range(2))
+    assert np.any(next(unseeded) != next(unseeded))
+
+
+@every_architecture
+def test_refit_forgets_what_was_learned(architecture, photos):
+    once, vae = tiny(architecture).fit(photos), tiny(architecture).fit(photos[:, :9])
+    assert_array_equal(weights(vae.fit(photos)), weights(once))
+    assert len(vae.history_) == len(once.history_)
+    assert vae.patch_size_ == (16, 16)
+
+
+def test_global_random_states_and_threads_are_left_alone(photos):
+    def state():
+        kind, keys, position, *_ = np.random.get_state()
+        tail = kind, position, random.getstate(), torch.get_num_threads()
+        return keys.tolist(), torch.get_rng_state().tolist(), *tail
+
+    before = state()
+    vae = tiny(early_stopping=True).fit(photos)
+    vae.partial_fit(photos).predict(photos, return_std=True)
+    vae.sample_posterior(photos, random_state=0)
+    vae.sample(random_state=0)
+    vae.score_samples(photos)
+    assert state() == before
+
+
+@every_architecture
+def test_partial_fit_goes_on(architecture, photos):
+    vae = tiny(architecture)
+    assert vae.partial_fit(photos) is vae
+    n_rows, first = len(vae.history_), weights(vae)
+    vae.partial_fit(photos)
+    assert len(vae.history_) == 2 * n_rows
+    assert np.any(weights(vae) != first)
+    assert np.abs(weights(vae) - first).max() < 0.2  # it is still the same network
+    with pytest.raises(ValueError, match="fitted on images of 3"):
+        vae.partial_fit(photos[..., :1])
+
+
+def test_partial_fit_draws_other_damage_than_the_fit_before(photos):
+    seen = []
+
+    class Spy(GaussianNoise):
+        def _degrade(self, images, generator):
+            seen.append(super()._degrade(images, generator))
+            return seen[-1]
+
+    vae = tiny(degradation=Spy(), patch_size=16)
+    vae.partial_fit(photos)
+    first = [images.clone() for images in seen]
+    seen.clear()
+    vae.partial_fit(photos)
+    assert not any(torch.equal(a, b) for a, b in zip(first, seen, strict=True))
+
+
+def test_warm_start_goes_on_with_what_was_learned(photos):
+    vae = tiny(warm_start=True).fit(photos)
+    first = weights(vae)
+    assert_array_equal(first, weights(tiny().fit(photos)))
+    vae.fit(photos)
+    assert len(vae.history_) == 2 * 3
+    assert 0 < np.abs(weights(vae) - first).max() < 0.2
+    assert_array_equal(weights(tiny().fit(photos).fit(photos)), first)
+
+
+def test_early_stopping_holds_images_out_and_stops(photos):
+    options = {"early_stopping": True, "n_iter_no_change": 2}
+    vae = tiny(max_epochs=50, lr=1e-12, validation_fraction=0.34, **options)
+    history = vae.fit(photos).history_
+    stages = [row["stage"] for row in history]
+    assert stages == ["restoration"] * 3 + ["latents"] * 3
+    assert all(np.isfinite(row["valid_loss"]) for row in history)
+    assert len(history[0]["valid_kl"]) == 3
+    assert history[0]["n_steps"] == 1  # four images, in batches of four
+
+
+def test_early_stopping_judges_by_images_it_does_not_learn_from(photos):
+    seen = []
+
+    class Spy(Callback):
+        def on_batch_end(self, net, batch, training, **kwargs):
+            seen.append((training, batch[1].mean(dim=(1, 2, 3))))
+
+    vae = tiny(early_stopping=True, degradation=None, callbacks=[Spy()])
+    vae.set_params(validation_fraction=0.34).fit(photos)
+    held_out = {round(float(m), 4) for training, b in seen if not training for m in b}
+    learned = {round(float(m), 4) for training, b in seen if training for m in b}
+    assert len(held_out) == 2 and len(learned) == 4 and not held_out & learned
+
+
+def test_time_limit_ends_the_fit_in_time(photos):
+    began = time.monotonic()
+    vae = tiny(max_epochs=10**6, max_seconds=1.0).fit(photos)
+    assert time.monotonic() - began < 10
+    assert {row["stage"] for row in vae.history_} == {"restoration", "latents"}
+    first = [row for row in vae.history_ if row["stage"] == "restoration"]
+    assert 0.8 <= first[-1]["seconds"] < 5
+
+
+def test_budget_is_shared_between_the_stages(photos):
+    vae = tiny(max_epochs=10, latent_share=0.3).fit(photos)
+    stages = [row["stage"] for row in vae.history_]
+    assert stages == ["restoration"] * 7 + ["latents"] * 3
+    keys = {"stage", "train_loss", "train_kl", "n_steps", "n_skipped", "seconds"}
+    assert all(keys <= row.keys() for row in vae.history_)
+
+
+class Log(Callback):
+    """Write down what happened, in a list that all copies share."""
+
+    events: ClassVar[list] = []
+
+    def __init__(self, name="log"):
+        self.name = name
+
+    def on_train_begin(self, net, **kwargs):
+        self.net_ = net
+        self.events.append("stage")
+
+    def on_batch_end(self, net, **kwargs):
+        self.events.append("batch")
+
+    def on_epoch_end(self, net, **kwargs):
+        self.events.append("epoch")
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_callbacks_of_the_user_are_called_and_not_changed(named, photos, monkeypatch):
+    monkeypatch.setattr(Log, "events", [])
+    log = Log()
+    callbacks = [("mine", log)] if named else [log]
+    tiny(callbacks=callbacks).fit(photos)
+    stage = ["stage", "batch", "batch", "epoch"]
+    assert Log.events[:4] == stage and Log.events.count("stage") == 2
+    assert vars(log) == {"name": "log"}
+
+
+def test_bar_is_shown_only_if_asked_for(photos, capsys):
+    tiny(verbose=0).fit(photos)
+    assert capsys.readouterr() == ("", "")
+    tiny(verbose=1).fit(photos)
+    assert "latents" in capsys.readouterr().err
+
+
+def test_collapse_is_warned_of_where_fit_was_called(photos, monkeypatch):
+    monkeypatch.setattr(base, "PATIENT_STEPS", 1)
+    with pytest.warns(ConvergenceWarning, match="The latents collapsed") as caught:
+        tiny(lr=1e-9).fit(photos)
+    assert caught[0].filename == __file__
+    with pytest.warns(ConvergenceWarning, match="The latents collapsed") as caught:
+        tiny(lr=1e-9).partial_fit(photos)
+    assert caught[0].filename == __file__
+
+
+# ---------------------------------------------------------------- when things go wrong
+class Interrupt(Callback):
+    """Raise an error after some batches; on its copies too."""
+
+    def __init__(self, error=KeyboardInterrupt, n_batches=3):
+        self.error = error
+        self.n_batches = n_batches
+
+    def on_train_begin(self, net, **kwargs):
+        self.left_ = self.n_batches if net.stage_ == "restoration" else 1
+
+    def on_batch_end(self, net, **kwargs):
+        self.left_ -= 1
+        if self.left_ == 0:
+            raise self.error
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
+@pytest.mark.parametrize("n_batches", [2, 99])  # in either stage
+@pytest.mark.parametrize("way", ["fit", "partial_fit", "warm_start"])
+def test_interrupted_fit_leaves_the_estimator_as_it_was(way, n_batches, error, photos):
+    vae = tiny().fit(photos)
+    interrupt = Interrupt(error, n_batches)
+    vae.set_params(callbacks=[interrupt], warm_start=way == "warm_start")
+    before, state = vae.transform(photos), vars(vae).copy()
+    learn = vae.partial_fit if way == "partial_fit" else vae.fit
+    with pytest.raises(error):
+        learn(photos[:, ::-1] * 0.5)
+    assert vars(vae) == state
+    assert_array_equal(vae.transform(photos), before)
+
+
+def test_interrupted_first_fit_leaves_the_estimator_unfitted(photos):
+    vae = tiny(callbacks=[Interrupt()])
+    with pytest.raises(KeyboardInterrupt):
+        vae.fit(photos)
+    assert vars(vae) == vars(tiny(callbacks=vae.callbacks))
+    with pytest.raises(NotFittedError):
+        vae.transform(photos)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        np.full((2, 4, 4, 3), np.inf),
+        np.zeros((0, 4, 4, 3)),
+        "photos",
+        None,
+    ],
+)
+def test_refused_images_leave_the_estimator_as_it_was(bad, photos):
+    vae = tiny().fit(photos)
+    before, state = vae.transform(photos), vars(vae).copy()
+    for attempt in (vae.fit, vae.partial_fit, lambda X: vae.fit(X, photos[:2])):
+        with pytest.raises((TypeError, ValueError)):
+            attempt(bad)
+        assert vars(vae) == state
+    assert_array_equal(vae.transform(photos), before)
+
+
+def test_loss_that_is_not_finite_ends_with_a_way_out(photos):
+    vae = tiny(lr=1e30, max_epochs=30)
+    with pytest.raises(FloatingPointError, match=r"not finite .* lower lr or beta"):
+        vae.fit(photos)
+    with pytest.raises(NotFittedError):
+        vae.transform(photos)
+
+
+X = np.random.default_rng(0).random((4, 8, 8, 3))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"architecture": "unet"}, "'architecture' parameter of ColorVAE must be"),
+        ({"widths": 8}, "'widths'"),
+        ({"widths": ()}, "'widths'"),
+        ({"widths": (8, 0)}, "'widths'"),
+        ({"widths": (8, "8")}, "'widths'"),
+        ({"n_blocks": 0}, "'n_blocks'"),
+        ({"beta": -1}, "'beta'"),
+        ({"degradation": "blurry"}, "'degradation'"),
+        ({"degradation": StandardScaler()}, "'degradation'"),
+        ({"degradation": make_pipeline(StandardScaler())}, "Expected a degradation of"),
+        ({"degradation": GaussianNoise(-1)}, "'sigma' parameter of GaussianNoise"),
+        ({"max_seconds": 0}, "'max_seconds'"),
+        ({"lr": 0}, "'lr'"),
+        ({"ema_decay": 1}, "'ema_decay'"),
+        ({"callbacks": 3}, "'callbacks'"),
+        ({"device": 0}, "'device'"),
+        ({"device": "gpu"}, "device"),
+        ({"random_state": "x"}, "'random_state'"),
+    ],
+)
+def test_parameter_out_of_range_is_refused(options, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        tiny(**options).fit(X)
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        (X[:3], "X has 4 image.s., but y has 3"),
+        (X[:, :7], r"Image 0 is \(8, 8, 3\) in X but \(7, 8, 3\) in y"),
+        (X[..., :1], r"Image 0 is \(8, 8, 3\) in X but \(8, 8, 1\) in y"),
+        ([*X[:3], X[3][:5]], "Image 3 is"),
+        (X * np.inf, "y contains infinity"),
+        (X.reshape(4, -1), "Image 0 is"),
+    ],
+)
+def test_target_that_does_not_match_is_refused(y, message):
+    with pytest.raises(ValueError, match=message):
+        tiny().fit(X, y)
+
+
+def test_floats_of_eight_bits_beside_eight_bits_are_refused():
+    stored = (X * 255).astype(np.uint8)
+    for pair, name in (((255 * X, stored), "X"), ((stored, 255 * X), "y")):
+        with pytest.raises(ValueError, match=f"{name} is float64 that reaches from 0"):
+            tiny().fit(*pair)
+    one, other = tiny().fit(X, stored), tiny().fit(X, stored / 255)
+    assert_allclose(weights(one), weights(other), atol=1e-4)
+
+
+def test_object_array_of_targets_is_not_taken_for_labels():
+    y = np.empty(4, dtype=object)
+    y[:] = list(X)
+    with pytest.raises(TypeError, match=r"list\(y\)"):
+        tiny().fit(X, y)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda vae: vae.transform(X[..., :1]),
+            "X has 1 channel.s., but ColorVAE was fit",
+        ),
+        (lambda vae: vae.sample_posterior(X, 0), "n_samples to be an int >= 1, got 0"),
+        (lambda vae: vae.sample_posterior(X, 1.5), "n_samples to be an int"),
+        (lambda vae: vae.sample(-1), "n_samples to be an int"),
+        (lambda vae: vae.sample(size=16), "size to be"),
+        (lambda vae: vae.sample(size=(8, 8, 3)), "size to be"),
+        (lambda vae: vae.sample(size=(8, 0)), "size to be"),
+        (lambda vae: vae.sample(size=(8, 7.5)), "size to be"),
+        (lambda vae: vae.decode(np.zeros((1, 3))), "Z has 3 codes per image, expected"),
+        (lambda vae: vae.decode(np.full((1, 3), np.nan)), "Z contains NaN"),
+        (lambda vae: vae.encode([X[0], X[1][:5]]), "images of one size to encode, got"),
+        (lambda vae: vae.score(X, X[:3]), "y_true holds 3"),
+    ],
+)
+def test_wrong_call_is_told_the_way_out(call, message, fitted):
+    with pytest.raises(ValueError, match=message):
+        call(fitted["ladder"])
+
+
+def test_bottleneck_encodes_and_draws_at_its_own_size_only(fitted):
+    vae = fitted["dense"]
+    with pytest.raises(ValueError, match=r"size \(16, 16\) to encode"):
+        vae.encode(X)
+    with pytest.raises(ValueError, match=r"size to be \(16, 16\), got \(8, 8\)"):
+        vae.sample(size=(8, 8))
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        "transform",
+        "predict",
+        "sample_posterior",
+        "score",
+        "score_samples",
+        "encode",
+        "decode",
+    ],
+)
+def test_before_the_fit_nothing_works(method, photos):
+    with pytest.raises(NotFittedError):
+        getattr(tiny(), method)(photos)
+
+
+def test_single_image_cannot_be_held_out(photos):
+    with pytest.raises(ValueError, match="leaves none to learn from"):
+        tiny(early_stopping=True).fit(photos[:1])
+
+
+def test_sample_weight_is_refused_by_fit(photos):
+    with pytest.raises(TypeError, match="sample_weight"):
+        tiny().fit(photos, sample_weight=np.ones(6))

@@ -1,0 +1,23 @@
+"""The examples of the gallery run as they stand, and each draws a picture."""
+
+import runpy
+from pathlib import Path
+
+import matplotlib
+import pytest
+
+EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("plot_*.py"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_example_runs_and_draws(path):
+    matplotlib.use("agg")
+    from matplotlib import pyplot
+
+    # The window that it would show is a figure in memory here.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pyplot, "show", lambda: None)
+        runpy.run_path(str(path))
+    assert pyplot.get_fignums()
+    pyplot.close("all")
