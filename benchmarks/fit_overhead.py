@@ -54,7 +54,7 @@ def learn_stage(vae, network, stage, batches, n_epochs):
         parameter.requires_grad_(network.stage_of(name) == stage)
     learned = [p for p in network.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(
-        learned, lr=vae.lr, betas=(0.9, 0.99), weight_decay=1e-4
+        learned, lr=vae.lr, betas=(0.9, 0.99), weight_decay=1e-4, fused=True
     )
     step = make_step(vae, network, optimiser)
     for _ in range(n_epochs):

@@ -36,7 +36,7 @@ from .networks import initialise
 
 COLLAPSED = 1e-4  # nats per value: latents below this carry nothing
 PATIENT_STEPS = 1000  # before we speak of collapse
-FAR_SHARE = 0.25  # of the crops, taken from a smaller copy of the photograph
+FAR_SHARE = 0.5  # of the crops, taken from a smaller copy of the photograph
 
 
 class BaseColorVAE(ImageInputMixin, TransformerMixin, BaseEstimator):

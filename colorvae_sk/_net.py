@@ -81,11 +81,11 @@ class TrainingImages(Dataset):
             yield fill_up(shrink(crop, step), self.patch_size)
 
     def _step(self, height, width, rng):
-        """Shrink the image by this before cropping: 1, 2, 4, ..."""
+        """Shrink the image by this before cropping."""
         room = min(height // self.patch_size[0], width // self.patch_size[1])
         if room < 2 or rng.random() >= self.far_share:
             return 1
-        return 2 ** int(rng.integers(1, int(math.log2(room)) + 1))
+        return int(rng.integers(2, room + 1))
 
 
 def _random_slice(side, size, rng):

@@ -42,7 +42,7 @@ LOG_SIGMA_RANGE = (-7.0, 2.0)  # standard deviations from 0.001 to 7.4
 THUMBNAIL = 48  # pixels; the colours are judged from this much of a picture
 N_PIECES = 8  # of each tone curve
 MISSED_SCALE = 10.0  # brings the errors of a restoration to the size of features
-CURVE_STEP = 0.05  # all pixels hang on the curves: they learn in smaller steps
+CURVE_STEP = 0.1  # all pixels hang on the curves: they learn in smaller steps
 
 
 # ------------------------------------------------------------------ blocks

@@ -15,8 +15,9 @@ def plot_restoration(damaged, restored, std, clean, titles=None):
     """Draw each picture damaged, restored, its error bars, and clean, with scores.
 
     There is a row for each picture. Error bars are standard deviations, averaged over
-    the channels, from the smallest (dark) to the largest (bright). Missing pixels are drawn white; for the scores of
-    the damaged picture they are filled with the mean of their channel.
+    the channels, from the smallest (dark) to the largest (bright). Missing pixels are
+    drawn white; for the scores of the damaged picture they are filled with the mean of
+    their channel.
 
     Parameters
     ----------

@@ -56,7 +56,7 @@ from colorvae_sk.plotting import plot_restoration
 
 faded = damage.fit_transform([flower])
 restored, std = vae.predict(faded, return_std=True)
-plot_restoration(faded, restored, std, [flower], titles=["a faded flower"])
+figure = plot_restoration(faded, restored, std, [flower], titles=["a faded flower"])
 
 # %%
 # What else might have been

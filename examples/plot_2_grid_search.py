@@ -39,7 +39,7 @@ noise = GaussianNoise(0.1, random_state=0)
 pipeline = Pipeline(
     [
         ("degrade", noise),
-        ("restore", ColorVAE(n_blocks=1, max_epochs=25, random_state=0)),
+        ("restore", ColorVAE(n_blocks=1, max_epochs=20, random_state=0)),
     ]
 )
 grid = {

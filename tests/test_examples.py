@@ -1,5 +1,6 @@
 """The examples of the gallery run as they stand, and each draws a picture."""
 
+import re
 import runpy
 from pathlib import Path
 
@@ -21,3 +22,10 @@ def test_example_runs_and_draws(path):
         runpy.run_path(str(path))
     assert pyplot.get_fignums()
     pyplot.close("all")
+
+
+def test_code_of_the_readme_runs():
+    text = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert "max_seconds=60" in code
+    exec(code.replace("max_seconds=60", "max_seconds=1"), {})

@@ -97,12 +97,12 @@ def test_far_crops_are_the_means_of_blocks():
         step, place = find_blocks(far, image)
         steps.add(step)
         assert place is not None
-    assert steps == {2, 4}  # 19 // 4 = 4 crops fit into the height
+    assert steps == {2, 3, 4}  # 19 // 4 = 4 crops fit into the height
 
 
 def find_blocks(far, image):
     """The step and the place of a crop among the means of all blocks of an image."""
-    for step in (1, 2, 4, 8):
+    for step in range(1, 5):
         size = 4 * step
         for row in range(image.shape[0] - size + 1):
             for column in range(image.shape[1] - size + 1):
@@ -118,8 +118,8 @@ def test_far_crops_are_as_frequent_as_asked_for():
     rng = np.random.default_rng(0)
     steps = np.array([data._step(64, 64, rng) for _ in range(4000)])
     assert np.mean(steps > 1) == pytest.approx(0.25, abs=0.03)
-    counts = [np.sum(steps == step) for step in (2, 4, 8, 16)]
-    assert sum(counts) == np.sum(steps > 1) and min(counts) > 0.7 * max(counts)
+    counts = [np.sum(steps == step) for step in range(2, 17)]
+    assert sum(counts) == np.sum(steps > 1) and min(counts) > 0.4 * max(counts)
 
 
 def test_small_images_have_no_far_crops():
