@@ -143,13 +143,15 @@ def compare(task, pictures, methods):
         yield {"method": name, "task": task, **evaluate(method, clean, damaged)}
 
 
-def fit(task, photos, architecture, seconds):
+def fit(task, photos, options):
     """ColorVAE, fitted for so long to undo the damage of a task."""
     model = ColorVAE(
-        architecture=architecture,
+        architecture=options.architecture,
         degradation=LESSONS[task],
+        patch_size=options.patch_size,
+        batch_size=options.batch_size,
         max_epochs=UNLIMITED,
-        max_seconds=seconds,
+        max_seconds=options.seconds,
         verbose=1,
         random_state=0,
     )
@@ -186,6 +188,8 @@ def parse(arguments=None):
     parser.add_argument("--model", help="a fitted ColorVAE, as joblib dumped it")
     parser.add_argument("--train", help="folder of clean pictures to fit on")
     parser.add_argument("--architecture", default="ladder")
+    parser.add_argument("--patch-size", type=int, help="of ColorVAE, in pixels")
+    parser.add_argument("--batch-size", type=int, help="of ColorVAE")
     parser.add_argument("--seconds", type=float, default=300, help="of each fit")
     parser.add_argument("--save", type=Path, help="folder for the fitted models")
     parser.add_argument("--n-pictures", type=int, help="test on so many only")
@@ -218,7 +222,7 @@ def model_for(task, photos, options):
         return joblib.load(options.model)
     if photos is None:
         return None
-    model = fit(task, photos, options.architecture, options.seconds)
+    model = fit(task, photos, options)
     if options.save is not None:
         options.save.mkdir(parents=True, exist_ok=True)
         joblib.dump(model, options.save / f"{options.architecture}-{task}.joblib")

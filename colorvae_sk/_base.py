@@ -227,12 +227,13 @@ class BaseColorVAE(ImageInputMixin, TransformerMixin, BaseEstimator):
         return learning, TrainingImages(images, target, order[:n_held_out], **options)
 
     def _stage_callbacks(self, schedule):
-        callbacks = [schedule, GradientGuard(), WeightAverage(self.ema_decay)]
+        callbacks = [GradientGuard(), WeightAverage(self.ema_decay)]
         if self.early_stopping:
             callbacks.append(Patience(self.n_iter_no_change))
         if self.verbose:
             callbacks.append(ProgressBar(schedule))
-        return callbacks + clone(list(self.callbacks or []), safe=False)
+        # The schedule ends the last epoch, when all others have had their say.
+        return [*callbacks, *clone(list(self.callbacks or []), safe=False), schedule]
 
     def _wrap(self, network, **options):
         """A skorch net around the network."""

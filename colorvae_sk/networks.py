@@ -218,7 +218,9 @@ class LatentLayer(nn.Module):
         code, cost = noise, above.new_zeros(len(above))
         if evidence is not None:
             both = torch.cat([above, evidence], dim=1)
-            mu, log_sigma = self.posterior(both).clamp(-8, 8).chunk(2, dim=1)
+            # In float32: in bfloat16 the divergence would be lost in rounding.
+            posterior = self.posterior(both).float().clamp(-8, 8)
+            mu, log_sigma = posterior.chunk(2, dim=1)
             code, cost = draw(mu, log_sigma, noise), standard_kl(mu, log_sigma)
         if code is None:
             return above, code, cost
@@ -502,7 +504,9 @@ class _BottleneckVAE(nn.Module):
 
     def _posterior(self, images):
         observed = torch.cat(fill_missing(images), dim=1)
-        return self.encoder(observed).clamp(-16, 16).chunk(2, dim=1)
+        codes = self.encoder(observed)
+        codes = codes if codes.dtype == torch.float64 else codes.float()
+        return codes.clamp(-16, 16).chunk(2, dim=1)
 
     def _likelihood(self, latents):
         features = self.decoder(latents)

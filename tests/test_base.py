@@ -78,9 +78,10 @@ def test_global_random_states_and_threads_are_left_alone(photos):
 def test_partial_fit_goes_on(architecture, photos):
     vae = tiny(architecture)
     assert vae.partial_fit(photos) is vae
-    n_rows, first = len(vae.history_), weights(vae)
+    n_stages, first = len(vae.net_.module_.stages), weights(vae)
+    assert len(vae.history_) == n_stages
     vae.partial_fit(photos)
-    assert len(vae.history_) == 2 * n_rows
+    assert len(vae.history_) == 2 * n_stages
     assert np.any(weights(vae) != first)
     assert np.abs(weights(vae) - first).max() < 0.2  # it is still the same network
     with pytest.raises(ValueError, match="fitted on images of 3"):
@@ -124,27 +125,30 @@ def test_early_stopping_holds_images_out_and_stops(photos):
     assert history[0]["n_steps"] == 1  # four images, in batches of four
 
 
-def test_early_stopping_judges_by_images_it_does_not_learn_from(photos):
-    seen = []
-
+def test_early_stopping_judges_by_random_images_it_does_not_learn_from(photos):
     class Spy(Callback):
         def on_batch_end(self, net, batch, training, **kwargs):
-            seen.append((training, batch[1].mean(dim=(1, 2, 3))))
+            brightness = batch[1].mean(dim=(1, 2, 3)).tolist()
+            seen[training].update(round(value, 4) for value in brightness)
 
-    vae = tiny(early_stopping=True, degradation=None, callbacks=[Spy()])
-    vae.set_params(validation_fraction=0.34).fit(photos)
-    held_out = {round(float(m), 4) for training, b in seen if not training for m in b}
-    learned = {round(float(m), 4) for training, b in seen if training for m in b}
-    assert len(held_out) == 2 and len(learned) == 4 and not held_out & learned
+    held_out = []
+    for seed in range(3):
+        seen = {True: set(), False: set()}
+        vae = tiny(early_stopping=True, random_state=seed, callbacks=[Spy()])
+        vae.set_params(validation_fraction=0.34).fit(photos)
+        assert len(seen[False]) == 2 and len(seen[True]) == 4
+        assert not seen[False] & seen[True]
+        held_out.append(seen[False])
+    assert held_out[0] != held_out[1] or held_out[0] != held_out[2]
 
 
 def test_time_limit_ends_the_fit_in_time(photos):
     began = time.monotonic()
-    vae = tiny(max_epochs=10**6, max_seconds=1.0, latent_share=0.2).fit(photos)
+    vae = tiny(max_epochs=10**6, max_seconds=1.5, latent_share=0.4).fit(photos)
     assert time.monotonic() - began < 10
-    assert {row["stage"] for row in vae.history_} == {"restoration", "latents"}
-    first = [row for row in vae.history_ if row["stage"] == "restoration"]
-    assert 0.8 <= first[-1]["seconds"] < 5
+    seconds = {row["stage"]: row["seconds"] for row in vae.history_}
+    assert 0.9 <= seconds["restoration"] < 1.5
+    assert 0.6 <= seconds["latents"] < 1.5
 
 
 def test_budget_is_shared_between_the_stages(photos):
