@@ -52,6 +52,11 @@ def fill_missing(images, value=0.5):
     return torch.where(observed, images, value), observed.to(images.dtype)
 
 
+def at_least_float32(tensor):
+    """Half precision made single: a divergence would be lost in its rounding."""
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+
+
 def standard_kl(mu, log_sigma):
     """KL(N(mu, sigma) || N(0, 1)), summed to nats per image."""
     kl = 0.5 * (mu.square() + torch.exp(2 * log_sigma) - 1) - log_sigma
@@ -218,8 +223,7 @@ class LatentLayer(nn.Module):
         code, cost = noise, above.new_zeros(len(above))
         if evidence is not None:
             both = torch.cat([above, evidence], dim=1)
-            # In float32: in bfloat16 the divergence would be lost in rounding.
-            posterior = self.posterior(both).float().clamp(-8, 8)
+            posterior = at_least_float32(self.posterior(both)).clamp(-8, 8)
             mu, log_sigma = posterior.chunk(2, dim=1)
             code, cost = draw(mu, log_sigma, noise), standard_kl(mu, log_sigma)
         if code is None:
@@ -504,9 +508,8 @@ class _BottleneckVAE(nn.Module):
 
     def _posterior(self, images):
         observed = torch.cat(fill_missing(images), dim=1)
-        codes = self.encoder(observed)
-        codes = codes if codes.dtype == torch.float64 else codes.float()
-        return codes.clamp(-16, 16).chunk(2, dim=1)
+        posterior = at_least_float32(self.encoder(observed)).clamp(-16, 16)
+        return posterior.chunk(2, dim=1)
 
     def _likelihood(self, latents):
         features = self.decoder(latents)
