@@ -228,12 +228,13 @@ class BaseColorVAE(ImageInputMixin, TransformerMixin, BaseEstimator):
 
     def _stage_callbacks(self, schedule):
         callbacks = [GradientGuard(), WeightAverage(self.ema_decay)]
-        if self.early_stopping:
-            callbacks.append(Patience(self.n_iter_no_change))
         if self.verbose:
             callbacks.append(ProgressBar(schedule))
-        # The schedule ends the last epoch, when all others have had their say.
-        return [*callbacks, *clone(list(self.callbacks or []), safe=False), schedule]
+        callbacks += clone(list(self.callbacks or []), safe=False)
+        callbacks.append(schedule)
+        if self.early_stopping:
+            callbacks.append(Patience(self.n_iter_no_change))
+        return callbacks  # what may end an epoch comes when all others had their say
 
     def _wrap(self, network, **options):
         """A skorch net around the network."""
@@ -340,7 +341,7 @@ class BaseColorVAE(ImageInputMixin, TransformerMixin, BaseEstimator):
 
         Returns
         -------
-        samples : ndarray of shape (n_samples, *X.shape), or list of lists
+        samples : ndarray of shape (n_samples, n_images, ...), or list of lists
             For each sample, the restored images in the container of X.
         """
         images = self._check_damaged(X)

@@ -99,7 +99,7 @@ class GaussianNoise(BaseDegradation):
 
     random_state : int, RandomState instance or None, default=None
         Pass an int for the same damage in each call.
-        See :term:`Glossary <random_state>`.
+        See scikit-learn's glossary.
 
     References
     ----------
@@ -149,7 +149,7 @@ class GaussianBlur(BaseDegradation):
 
     random_state : int, RandomState instance or None, default=None
         Pass an int for the same damage in each call.
-        See :term:`Glossary <random_state>`.
+        See scikit-learn's glossary.
 
     References
     ----------
@@ -232,7 +232,7 @@ class JPEGCompression(BaseDegradation):
 
     random_state : int, RandomState instance or None, default=None
         Pass an int for the same damage in each call.
-        See :term:`Glossary <random_state>`.
+        See scikit-learn's glossary.
 
     References
     ----------
@@ -284,7 +284,7 @@ class ColorCast(BaseDegradation):
 
     random_state : int, RandomState instance or None, default=None
         Pass an int for the same damage in each call.
-        See :term:`Glossary <random_state>`.
+        See scikit-learn's glossary.
 
     References
     ----------
@@ -338,7 +338,7 @@ class Fade(BaseDegradation):
 
     random_state : int, RandomState instance or None, default=None
         Pass an int for the same damage in each call.
-        See :term:`Glossary <random_state>`.
+        See scikit-learn's glossary.
 
     References
     ----------
@@ -395,7 +395,7 @@ class Quantize(BaseDegradation):
 
     random_state : int, RandomState instance or None, default=None
         Pass an int for the same damage in each call.
-        See :term:`Glossary <random_state>`.
+        See scikit-learn's glossary.
 
     Examples
     --------
@@ -437,7 +437,7 @@ class MissingPixels(BaseDegradation):
 
     random_state : int, RandomState instance or None, default=None
         Pass an int for the same damage in each call.
-        See :term:`Glossary <random_state>`.
+        See scikit-learn's glossary.
 
     References
     ----------
@@ -506,7 +506,7 @@ class RandomDegradation(BaseDegradation):
 
     random_state : int, RandomState instance or None, default=None
         Pass an int for the same damage in each call.
-        See :term:`Glossary <random_state>`.
+        See scikit-learn's glossary.
 
     See Also
     --------
