@@ -189,6 +189,21 @@ def test_callbacks_of_the_user_are_called_and_not_changed(named, photos, monkeyp
     assert vars(log) == {"name": "log"}
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"max_seconds": 0.3},
+        {"lr": 1e-12, "early_stopping": True, "n_iter_no_change": 1},
+    ],
+    ids=["time", "patience"],
+)
+def test_end_of_the_last_epoch_is_told_to_all(options, photos, monkeypatch):
+    monkeypatch.setattr(Log, "events", [])
+    vae = tiny(max_epochs=10**6, callbacks=[Log()], **options).fit(photos)
+    assert Log.events.count("epoch") == len(vae.history_) >= 2
+    assert all(row.keys() == vae.history_[0].keys() for row in vae.history_)
+
+
 def test_bar_is_shown_only_if_asked_for(photos, capsys):
     tiny(verbose=0).fit(photos)
     assert capsys.readouterr() == ("", "")

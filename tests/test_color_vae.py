@@ -433,6 +433,14 @@ def test_posterior_sample_of_an_image_does_not_hang_on_its_neighbours(
     assert_array_equal(lists, samples)
 
 
+@every_architecture
+def test_every_image_draws_its_own_noise(architecture, fitted, photos):
+    images = [np.moveaxis(photos[i], -1, 0) for i in (0, 1, 0)]
+    for noise in fitted[architecture]._restorer._noise(images, key=0):
+        assert torch.equal(noise[0], noise[2])
+        assert (noise[0] != noise[1]).all()
+
+
 def test_posterior_samples_scatter_around_the_restoration(trained, unseen):
     damaged = unseen[1][:2]
     samples = trained.sample_posterior(damaged, 40, random_state=0)

@@ -198,6 +198,14 @@ def test_whatever_stands_where_a_pixel_is_missing_does_not_matter(kind):
         assert torch.equal(part, answer)
 
 
+def test_holes_are_restored_from_middle_grey_whatever_the_colours():
+    network, images = build("ladder", None), with_holes(photographs((11, 13)))
+    stir(network.double().colour, torch.Generator().manual_seed(0))
+    restored = network(images)[0]
+    assert (restored[images.isnan()] == 0.5).all()  # the head starts at zero
+    assert (restored - images)[images.isfinite()].abs().max() > 0.01
+
+
 @every_kind
 def test_missing_pixel_is_not_the_same_as_a_grey_one(kind):
     network, images = stirred(kind, (11, 13)), photographs((11, 13))
@@ -394,6 +402,19 @@ def test_divergence_in_nats_adds_up_over_all_but_the_image():
     mu, log_sigma = photographs((2, 5)), photographs((2, 5), seed=1) - 0.5
     expected = kl_divergence(Normal(mu, log_sigma.exp()), Normal(0.0, 1.0))
     assert_allclose(standard_kl(mu, log_sigma), expected.sum(dim=(1, 2, 3)))
+
+
+def test_divergence_is_not_lost_in_half_precision():
+    layer = initialise(LatentLayer(8, 6, 2), torch.Generator().manual_seed(0))
+    nn.init.uniform_(layer.posterior[-1].weight, -0.01, 0.01, torch.Generator())
+    above = photographs((9, 9), n_channels=8).float()
+    evidence, seen = photographs((9, 9), n_channels=6).float(), []
+    layer.posterior.register_forward_hook(lambda *args: seen.append(args[-1]))
+    with torch.autocast("cpu", torch.bfloat16):
+        _, _, cost = layer(above, evidence)
+    assert seen[0].dtype == torch.bfloat16 and cost.dtype == torch.float32
+    expected = standard_kl(*seen[0].double().chunk(2, dim=1))
+    assert_allclose(cost.detach(), expected.detach(), rtol=1e-3)
 
 
 def test_divergence_of_the_code_is_that_of_the_latent():
