@@ -49,7 +49,7 @@ class BaseColorVAE(ImageInputMixin, TransformerMixin, BaseEstimator):
 
     _parameter_constraints: ClassVar[dict] = {
         "beta": [Interval(Real, 0, None, closed="left")],
-        "free_bits": [Interval(Real, 0, None, closed="left")],
+        "free_bits": [Interval(Real, 0, None, closed="left"), None],
         "degradation": [StrOptions({"blind"}), BaseDegradation, Pipeline, None],
         "image_shape": [tuple, list, None],
         "patch_size": [Interval(Integral, 1, None, closed="left"), None],
@@ -242,7 +242,7 @@ class BaseColorVAE(ImageInputMixin, TransformerMixin, BaseEstimator):
             network,
             NegativeELBO,
             criterion__beta=self.beta,
-            criterion__free_bits=self.free_bits,
+            criterion__free_bits=self._free_bits,
             optimizer=torch.optim.AdamW,
             optimizer__betas=(0.9, 0.99),
             optimizer__weight_decay=1e-4,

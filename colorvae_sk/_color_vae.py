@@ -12,6 +12,7 @@ NETWORKS = {"ladder": LadderVAE, "conv": ConvVAE, "dense": DenseVAE}
 N_LATENT = {"ladder": 4, "conv": 128, "dense": 8}
 PATCH_SIZES = {"ladder": 64, "conv": 32, "dense": 16}  # pixels
 BATCH_SIZES = {"ladder": 4, "conv": 64, "dense": 128}
+FREE_BITS = {"ladder": 0.02, "conv": 0.0, "dense": 0.0}  # nats per value
 SMALL = 4096  # values of an image that is learned whole
 
 
@@ -43,9 +44,9 @@ class ColorVAE(BaseColorVAE):
     beta : float, default=1.0
         Price of information [3]_; 1 gives the evidence lower bound.
 
-    free_bits : float, default=0.02
-        Nats per value, in each latent layer, that cost nothing [4]_; they keep the
-        coarse latents of the ladder alive.
+    free_bits : float, default=None
+        Nats per value, in each latent layer, that cost nothing [4]_. None: 0.02 for the
+        ladder, which keeps its coarse latents alive, and 0 for the others.
 
     degradation : "blind", degradation, Pipeline of degradations or None, \
             default="blind"
@@ -185,7 +186,7 @@ class ColorVAE(BaseColorVAE):
         n_blocks=2,
         n_latent=None,
         beta=1.0,
-        free_bits=0.02,
+        free_bits=None,
         degradation="blind",
         image_shape=None,
         patch_size=None,
@@ -264,6 +265,11 @@ class ColorVAE(BaseColorVAE):
             return limits
         wanted = self.patch_size or PATCH_SIZES[kind]
         return tuple(min(wanted, limit) for limit in limits)
+
+    @property
+    def _free_bits(self):
+        usual = FREE_BITS[self.architecture_]
+        return usual if self.free_bits is None else self.free_bits
 
     @property
     def _default_batch_size(self):
