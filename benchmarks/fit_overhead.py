@@ -18,8 +18,8 @@ from sklearn.base import clone
 from table import print_table
 
 from colorvae_sk import ColorVAE, GaussianNoise, ImageFolder, load_photos
+from colorvae_sk._batches import Batches
 from colorvae_sk._images import as_images
-from colorvae_sk._net import Batches
 from colorvae_sk.losses import NegativeELBO
 
 EPOCHS = {"ladder": 2, "dense": 20}  # of one run
@@ -42,7 +42,7 @@ def loop(vae, photos):
     dataset, _ = vae._split(images, None, source.rng)
     batches, n_steps = Batches(dataset, vae._batch_size, source), 0
     for stage, share in zip(network.stages, vae._shares(network), strict=True):
-        source.begin(ENDLESS, stage in network.latent_stages)
+        source.begin(stage, ENDLESS)
         n_epochs = max(1, round(share * vae.max_epochs))
         n_steps += learn_stage(vae, network, stage, batches, n_epochs)
     return n_steps

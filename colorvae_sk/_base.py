@@ -16,15 +16,14 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 from skorch.helper import predefined_split
 
+from ._batches import BatchSource, TrainingImages
 from ._images import _FULL_RANGES, ImageInputMixin, as_images
 from ._inference import Restorer
 from ._net import (
-    BatchSource,
     GradientGuard,
     Patience,
     ProgressBar,
     Schedule,
-    TrainingImages,
     VAENet,
     WeightAverage,
     has_fast_bfloat16,
@@ -36,7 +35,7 @@ from .networks import initialise
 
 COLLAPSED = 1e-4  # nats per value: latents below this carry nothing
 PATIENT_STEPS = 1000  # before we speak of collapse
-FAR_SHARE = 0.5  # of the crops, taken from a smaller copy of the photograph
+COLOUR_SHARE = 0.1  # of the budget before the latents: colours are quickly learned
 
 
 class BaseColorVAE(ImageInputMixin, TransformerMixin, BaseEstimator):
@@ -170,10 +169,10 @@ class BaseColorVAE(ImageInputMixin, TransformerMixin, BaseEstimator):
             n_steps = epochs * -(-dataset.n_patches // self._batch_size)
             time_limit = None if seconds is None else share * seconds
             schedule = Schedule(n_steps, time_limit, anneal)
-            source.begin(schedule, stage in network.latent_stages)
+            source.begin(stage, schedule)
             net = self._wrap(
                 network,
-                criterion__with_error_bars=stage == network.stages[0],
+                criterion__with_error_bars=stage == network.stage_of("sigma"),
                 train_split=None if held_out is None else predefined_split(held_out),
                 iterator_train__source=source,
                 iterator_valid__source=source,
@@ -188,7 +187,8 @@ class BaseColorVAE(ImageInputMixin, TransformerMixin, BaseEstimator):
         """What share of the budget each stage takes."""
         if len(network.stages) == 1:
             return [1.0]
-        return [1 - self.latent_share, self.latent_share]
+        rest = 1 - self.latent_share
+        return [COLOUR_SHARE * rest, (1 - COLOUR_SHARE) * rest, self.latent_share]
 
     def _batch_source(self, network, is_clean):
         degrade = None
@@ -218,9 +218,8 @@ class BaseColorVAE(ImageInputMixin, TransformerMixin, BaseEstimator):
                     "image(s), which leaves none to learn from. Pass more images or "
                     "early_stopping=False."
                 )
-        is_photo = self.net_.module_.fixed_size is None
-        far_share = FAR_SHARE if is_photo else 0.0
-        options = {"patch_size": self.patch_size_, "far_share": far_share}
+        looks_far = bool(self.net_.module_.global_stages)
+        options = {"patch_size": self.patch_size_, "with_pictures": looks_far}
         learning = TrainingImages(images, target, order[n_held_out:], **options)
         if n_held_out == 0:
             return learning, None

@@ -65,7 +65,9 @@ class ColorVAE(BaseColorVAE):
 
     latent_share : float in (0, 1), default=0.25
         Share of the budget (epochs and seconds) in which the ladder learns its latents,
-        after all else. Each of the two stages takes at least one epoch.
+        after all else. Of the rest, a tenth goes to the colours, which are learned
+        first, from whole pictures shrunk to the size of a crop. Each of the three
+        stages takes at least one epoch.
 
     max_epochs : int, default=20
         Passes over the data; an epoch sees as many pixels as the images have.
@@ -100,7 +102,8 @@ class ColorVAE(BaseColorVAE):
         or CPU, computes in it. Restoring is in float32 always.
 
     tile_size : int, default=1024
-        Larger images are restored tile by tile, in pixels.
+        Larger images are restored tile by tile, in pixels. The ladder makes it at least
+        twice what its tiles share: 272 pixels with its default depth.
 
     device : str, default="auto"
         Where torch computes. "auto": CUDA if there is one, else MPS, else the CPU.

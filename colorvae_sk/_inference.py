@@ -8,7 +8,7 @@ import torch
 from ._images import image_hash
 from ._tiling import map_tiles
 from .losses import gaussian_nll
-from .networks import thumbnail
+from .networks import summarise_colours
 
 BATCH_PIXELS = 2**18  # images of one size go together up to this many pixels
 
@@ -53,18 +53,20 @@ class Restorer:
     @torch.inference_mode()
     def elbo(self, image, key):
         """The evidence lower bound of one image (C, H, W), in nats per value."""
-        parts = tiles = list(cut(image, self.tile))
-        if self.network.fixed_size is not None:
-            tiles = [fill_out(part, self.tile) for part in parts]
-        bounds = [self._elbo_of_tile(tile, key) for tile in tiles]
-        weights = [np.isfinite(part).sum() for part in parts]
-        return np.average(bounds, weights=weights) if sum(weights) else np.nan
-
-    def _elbo_of_tile(self, tile, key):
-        noise, damaged = self._noise([tile], key), self.tensor(tile[None])
-        restored, log_sigma, cost = self.network(damaged, damaged, noise)
-        information = cost.sum() / max(np.isfinite(tile).sum(), 1)
-        return -float(gaussian_nll(restored, log_sigma, damaged)[0] + information)
+        context, noise = self._context(image), self._noise([image], key)
+        if context:
+            context["target_seen"] = context["seen"]
+        nats, n_values = 0.0, np.isfinite(image).sum()
+        for k, (tile, rows, columns) in enumerate(cut(image, self.tile)):
+            damaged = self.tensor(self._as_tile(tile)[None])
+            tile_noise = self.network.noise_of_tile(noise, rows, columns)
+            restored, log_sigma, cost = self.network(
+                damaged, damaged, tile_noise, **context
+            )
+            nll = gaussian_nll(restored, log_sigma, damaged)[0]
+            n_paid = 1 if context and k > 0 else 0  # the colours' latent, once for all
+            nats -= float(nll * np.isfinite(tile).sum() + cost[0, n_paid:].sum())
+        return nats / n_values if n_values else np.nan
 
     @torch.inference_mode()
     def encode(self, images):
@@ -101,11 +103,8 @@ class Restorer:
     def _restore_tiles(self, image, key):
         """Restore a large image; its colours are judged once, from all of it."""
         height, width = image.shape[1:]
-        context, noise = {}, self._noise([image], key)
-        if self.network.fixed_size is None:
-            context["seen"] = thumbnail(self.tensor(image[None]))
-        else:
-            image = fill_out(image, self.tile)
+        context, noise = self._context(image), self._noise([image], key)
+        image = self._as_tile(image)
 
         def restore_tile(tile, rows, columns):
             tile_noise = self.network.noise_of_tile(noise, rows, columns)
@@ -119,6 +118,18 @@ class Restorer:
             restore_tile, image, self.tile, network.overlap, network.multiple
         )
         return np.split(both[:, :height, :width], 2)
+
+    def _as_tile(self, image):
+        """An image that the network takes, and no smaller one."""
+        if self.network.fixed_size is None:
+            return image
+        return fill_out(image, self.tile)
+
+    def _context(self, image):
+        """What the tiles of an image must know of the whole."""
+        if not self.network.global_stages:
+            return {}
+        return {"seen": summarise_colours(self.tensor(image[None]))}
 
     def _noise(self, images, key):
         """One draw of latents for each image, whatever batch it is in."""
@@ -163,8 +174,11 @@ def fill_out(image, size):
 
 
 def cut(image, size):
-    """Parts (C, h, w) of an image that cover it once, none larger than the size."""
+    """Parts (C, h, w) of an image that cover it once, none larger than the size.
+
+    Each with its rows and its columns, as slices.
+    """
     for top in range(0, image.shape[1], size[0]):
         for left in range(0, image.shape[2], size[1]):
             rows, columns = slice(top, top + size[0]), slice(left, left + size[1])
-            yield image[:, rows, columns]
+            yield image[:, rows, columns], rows, columns

@@ -1,222 +1,19 @@
-"""Training: batches of damaged crops, the skorch net, and its callbacks."""
+"""Training: the skorch net and its callbacks."""
 
 import math
 import time
 from contextlib import suppress
 
-import numpy as np
 import torch
 from skorch import NeuralNet
 from skorch.callbacks import Callback
-from torch.utils.data import Dataset
 from tqdm.auto import tqdm
+
+from ._batches import Batches
 
 EASY_START = 50  # steps over which the learning rate rises
 MAX_SKIPPED = 10  # steps in a row whose gradient is not finite
 BAR = "{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
-
-
-# ------------------------------------------------------------------ batches
-class TrainingImages(Dataset):
-    """Pairs of images, to be cropped: what the net learns from.
-
-    Parameters
-    ----------
-    images : Images
-        Clean images, or damaged ones if there is a target.
-    target : Images or None
-        The clean version of each image.
-    indices : array of int
-        Which of the images take part.
-    patch_size : pair of ints
-        Height and width of the crops; smaller images are filled up with NaN.
-    far_share : float, default=0
-        Share of the crops that are taken from a smaller copy of the image, so that
-        they show more of it: colours are judged from whole pictures.
-    """
-
-    def __init__(self, images, target, indices, patch_size, far_share=0.0):
-        self.sources = (images,) if target is None else (images, target)
-        self.indices, self.patch_size = indices, tuple(patch_size)
-        self.far_share = far_share
-        self.shapes = {i: images.shape(i) for i in indices}
-        area = math.prod(self.patch_size)
-        self.n_patches = sum(
-            max(1, round(math.prod(shape) / area)) for shape in self.shapes.values()
-        )
-        self._ready = self._stack() if self._are_whole else None
-
-    def __len__(self):
-        return len(self.indices)
-
-    @property
-    def _are_whole(self):
-        """Whether each crop is an image as it is."""
-        return set(self.shapes.values()) == {self.patch_size}
-
-    def _stack(self):
-        """All images at once, so that a batch is a single look-up."""
-        return [np.stack([source[i] for i in self.indices]) for source in self.sources]
-
-    def order(self, rng):
-        """Positions of an epoch's crops: random, and each image in its turn."""
-        n_rounds = -(-self.n_patches // len(self))
-        rounds = [rng.permutation(len(self)) for _ in range(n_rounds)]
-        return np.concatenate(rounds)[: self.n_patches]
-
-    def crops(self, positions, rng):
-        """The same random parts of image and target: list of arrays (n, C, h, w)."""
-        if self._ready is not None:
-            return [images[positions] for images in self._ready]
-        crops = zip(*(self._crop(self.indices[k], rng) for k in positions), strict=True)
-        return [np.stack(images) for images in crops]
-
-    def _crop(self, i, rng):
-        height, width = self.shapes[i]
-        step = self._step(height, width, rng)
-        rows = _random_slice(height, self.patch_size[0] * step, rng)
-        columns = _random_slice(width, self.patch_size[1] * step, rng)
-        for source in self.sources:
-            crop = source.to_float(source.raw(i)[rows, columns])
-            yield fill_up(shrink(crop, step), self.patch_size)
-
-    def _step(self, height, width, rng):
-        """Shrink the image by this before cropping."""
-        room = min(height // self.patch_size[0], width // self.patch_size[1])
-        if room < 2 or rng.random() >= self.far_share:
-            return 1
-        return int(rng.integers(2, room + 1))
-
-
-def _random_slice(side, size, rng):
-    """A random stretch of one side of an image."""
-    start = int(rng.integers(max(side - size, 0) + 1))
-    return slice(start, start + size)
-
-
-def shrink(image, step):
-    """The mean of each step x step block of an image (C, H, W)."""
-    if step == 1:
-        return image
-    n_channels, height, width = image.shape
-    blocks = image.reshape(n_channels, height // step, step, width // step, step)
-    return blocks.mean(axis=(2, 4))
-
-
-def fill_up(image, size):
-    """Put NaN below and to the right of an image that is smaller than a crop."""
-    sides = zip(image.shape[1:], size, strict=True)
-    missing = [(0, full - side) for side, full in sides]
-    if missing == [(0, 0), (0, 0)]:
-        return image
-    return np.pad(image, [(0, 0), *missing], constant_values=np.nan)
-
-
-class Batches:
-    """An epoch of batches: crops on the device, turned and damaged there.
-
-    Each batch is a pair: the arguments of the network, and the target.
-
-    Parameters
-    ----------
-    dataset : TrainingImages
-        Where the crops are from.
-    batch_size : int
-        Crops of a batch.
-    source : BatchSource
-        What happens to a crop before the network sees it.
-    training : bool, default=True
-        If not, every epoch is the same.
-    """
-
-    def __init__(self, dataset, batch_size, source, training=True):
-        self.dataset, self.batch_size = dataset, batch_size
-        self.source, self.training = source, training
-
-    def __len__(self):
-        return -(-self.dataset.n_patches // self.batch_size)
-
-    def __iter__(self):
-        rng = self.source.rng if self.training else np.random.default_rng(0)
-        generator = torch.Generator(self.source.device)
-        generator.manual_seed(int(rng.integers(2**63)))
-        order = self.dataset.order(rng)
-        for start in range(0, len(order), self.batch_size):
-            crops = self.dataset.crops(order[start : start + self.batch_size], rng)
-            yield self.source.prepare(crops, rng, generator)
-            if self.training and self.source.schedule.is_over:
-                return
-
-
-class BatchSource:
-    """Send crops to the device, turn them, damage them, draw the noise of latents.
-
-    Parameters
-    ----------
-    network : module
-        Draws its noise.
-    degrade : callable or None
-        (images, generator) -> damaged images, if there is no target.
-    device : str
-        Where to.
-    seed : int
-        Of all that is drawn here.
-    turn : bool
-        Whether to mirror and transpose the crops at random.
-
-    Attributes
-    ----------
-    posterior : bool
-        Whether the network is given the target too, and noise.
-    schedule : Schedule
-        Says when the time is over.
-    """
-
-    def __init__(self, network, degrade, device, seed, turn):
-        self.network, self.degrade, self.device = network, degrade, device
-        self.rng, self.turn = np.random.default_rng(seed), turn
-
-    def begin(self, schedule, posterior):
-        """Serve another stage."""
-        self.schedule, self.posterior = schedule, posterior
-
-    @torch.no_grad()
-    def prepare(self, crops, rng, generator):
-        """Arrays -> the arguments of the network, and the target."""
-        tensors = [to_device(images, self.device) for images in crops]
-        if self.turn:
-            tensors = turn(tensors, rng)
-        damaged, target = tensors[0], tensors[-1]
-        if self.degrade is not None:
-            damaged = self.degrade(damaged, generator)
-        if not self.posterior:
-            return {"damaged": damaged}, target
-        noise = self.network.draw_noise(len(damaged), damaged.shape[-2:], generator)
-        return {"damaged": damaged, "target": target, "noise": noise}, target
-
-
-def turn(tensors, rng):
-    """Mirror and transpose all tensors alike, one of the eight ways at random."""
-    mirrored = [axis for axis in (2, 3) if rng.random() < 0.5]
-    tensors = [tensor.flip(mirrored) for tensor in tensors] if mirrored else tensors
-    is_square = tensors[0].shape[2] == tensors[0].shape[3]
-    if is_square and rng.random() < 0.5:
-        tensors = [tensor.transpose(2, 3) for tensor in tensors]
-    return [t.contiguous(memory_format=torch.channels_last) for t in tensors]
-
-
-def to_device(images, device):
-    """An array (n, C, H, W) as a tensor, channels last in memory."""
-    tensor = torch.from_numpy(images).to(device, non_blocking=True)
-    return tensor.contiguous(memory_format=torch.channels_last)
-
-
-def has_fast_bfloat16(device):
-    """Whether a device computes in bfloat16 faster than in float32."""
-    if torch.device(device).type == "cuda":
-        return torch.cuda.is_bf16_supported()
-    in_hardware = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
-    return torch.device(device).type == "cpu" and in_hardware()
 
 
 # ------------------------------------------------------------------ the net
@@ -255,12 +52,17 @@ class VAENet(NeuralNet):
 
     def notify(self, method_name, **kwargs):
         """Tell all callbacks; one that interrupts at an epoch's end ends the stage."""
-        try:
-            super().notify(method_name, **kwargs)
-        except KeyboardInterrupt as interrupt:  # skorch's way to stop early
-            if method_name != "on_epoch_end":
-                raise
-            raise StageOver from interrupt
+        if method_name != "on_epoch_end":
+            return super().notify(method_name, **kwargs)
+        interrupts = []
+        for _, callback in self.callbacks_:
+            try:
+                callback.on_epoch_end(self, **kwargs)
+            except KeyboardInterrupt as interrupt:  # skorch's way to stop early
+                interrupts.append(interrupt)
+        if interrupts:
+            raise StageOver from interrupts[0]
+        return None
 
     def get_params_for_optimizer(self, prefix, named_parameters):
         """Leave out what is not learned in this stage."""
@@ -298,6 +100,14 @@ def nats_per_value(latent_cost, target):
     """The mean cost of each latent layer: (n, n_layers) -> (n_layers,)."""
     n_values = target.isfinite().flatten(1).sum(1).clamp_min(1)[:, None]
     return (latent_cost / n_values).mean(0)
+
+
+def has_fast_bfloat16(device):
+    """Whether a device computes in bfloat16 faster than in float32."""
+    if torch.device(device).type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    in_hardware = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+    return torch.device(device).type == "cpu" and in_hardware()
 
 
 class StageOver(Exception):  # noqa: N818
@@ -375,11 +185,12 @@ class GradientGuard(Callback):
         self.max_norm = max_norm
 
     def on_train_begin(self, net, **kwargs):
-        self.n_skipped_ = self.n_in_a_row_ = 0
+        self.n_steps_ = self.n_skipped_ = self.n_in_a_row_ = 0
 
     def on_grad_computed(self, net, named_parameters, **kwargs):
         parameters = [p for _, p in named_parameters if p.grad is not None]
         norm = torch.nn.utils.clip_grad_norm_(parameters, self.max_norm)
+        self.n_steps_ += 1
         if norm.isfinite():
             self.n_in_a_row_ = 0
             return
@@ -388,13 +199,20 @@ class GradientGuard(Callback):
         self.n_skipped_ += 1
         self.n_in_a_row_ += 1
         if self.n_in_a_row_ > MAX_SKIPPED:
-            raise FloatingPointError(
-                f"The loss was not finite in {self.n_in_a_row_} steps in a row. Pass a "
-                "lower lr or beta, and look for extreme values in the images."
-            )
+            self._give_up()
 
     def on_epoch_end(self, net, **kwargs):
         net.history.record("n_skipped", self.n_skipped_)
+
+    def on_train_end(self, net, **kwargs):
+        if 0 < self.n_steps_ == self.n_skipped_:
+            self._give_up()
+
+    def _give_up(self):
+        raise FloatingPointError(
+            f"The loss was not finite in {self.n_in_a_row_} steps in a row. Pass a "
+            "lower lr or beta, and look for extreme values in the images."
+        )
 
 
 class WeightAverage(Callback):

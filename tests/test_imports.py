@@ -13,7 +13,7 @@ import colorvae_sk
 # From the ground up: a module may import from its own floor and from those below.
 FLOORS = [
     {"networks", "losses", "_images", "_pictures", "_tiling"},
-    {"_inference", "_degradation", "_jpeg"},
+    {"_batches", "_inference", "_degradation", "_jpeg"},
     {"degradations", "augmentations", "metrics", "datasets"},
     {"_net"},
     {"_base"},

@@ -1,4 +1,4 @@
-"""Crops and batches, the schedule, and the callbacks that guard a training."""
+"""The net, the schedule, and the callbacks that guard a training."""
 
 import math
 import time
@@ -6,251 +6,16 @@ import time
 import numpy as np
 import pytest
 import torch
+from helpers import Never, dataset
 from numpy.testing import assert_allclose, assert_array_equal
 from skorch.callbacks import Callback
 from torch import nn
 
 from colorvae_sk import _net
-from colorvae_sk._images import as_images
-from colorvae_sk._net import (
-    Batches,
-    BatchSource,
-    GradientGuard,
-    Patience,
-    Schedule,
-    TrainingImages,
-    VAENet,
-    WeightAverage,
-    fill_up,
-    shrink,
-    turn,
-)
-from colorvae_sk.degradations import GaussianNoise, as_degrader
+from colorvae_sk._batches import BatchSource
+from colorvae_sk._net import GradientGuard, Patience, Schedule, VAENet, WeightAverage
 from colorvae_sk.losses import NegativeELBO
-from colorvae_sk.networks import DenseVAE, LadderVAE, initialise
-
-
-def coordinates(height, width):
-    """An image whose two channels tell row and column of each pixel."""
-    image = np.stack(np.mgrid[:height, :width], axis=2).astype(np.float32)
-    return image / 1000
-
-
-def dataset(X, y=None, indices=None, patch_size=(4, 4), far_share=0.0):
-    images = as_images(X)
-    target = None if y is None else as_images(y)
-    indices = np.arange(len(images)) if indices is None else indices
-    return TrainingImages(images, target, indices, patch_size, far_share)
-
-
-# ------------------------------------------------------------------------- crops
-def test_crop_of_an_image_and_of_its_target_are_of_one_place():
-    clean = [coordinates(20, 17), coordinates(9, 31), coordinates(4, 4)]
-    damaged = [image + 0.5 for image in clean]
-    pairs = dataset(damaged, clean, far_share=0.5)
-    rng = np.random.default_rng(0)
-    for _ in range(20):
-        crops, targets = pairs.crops([0, 1, 2], rng)
-        assert crops.shape == targets.shape == (3, 2, 4, 4)
-        assert_allclose(crops - 0.5, targets, atol=1e-6)
-
-
-def test_crops_come_from_everywhere_and_from_nowhere_else():
-    crops = dataset([coordinates(6, 7)], patch_size=(3, 2)).crops
-    rng = np.random.default_rng(0)
-    corners = {
-        tuple((1000 * crops([0], rng)[0][0, :, 0, 0]).round().astype(int))
-        for _ in range(500)
-    }
-    assert corners == {(row, column) for row in range(4) for column in range(6)}
-
-
-def test_each_crop_is_a_part_of_the_image_at_its_position():
-    X = [np.full((8, 8, 3), value) for value in (0.1, 0.2, 0.3, 0.4)]
-    data = dataset(X, indices=np.array([3, 1]))
-    (crops,) = data.crops([0, 1, 1], np.random.default_rng(0))
-    assert_allclose(crops[:, 0, 0, 0], [0.4, 0.2, 0.2])
-
-
-def test_crop_of_a_small_image_is_filled_up_with_nan():
-    (crops,) = dataset([coordinates(2, 3)]).crops([0], np.random.default_rng(0))
-    assert crops.shape == (1, 2, 4, 4)
-    there = np.isfinite(crops[0, 0])
-    assert there[:2, :3].all() and there.sum() == 6
-    assert_allclose(np.moveaxis(crops[0, :, :2, :3], 0, -1), coordinates(2, 3))
-
-
-def test_images_of_the_size_of_a_crop_are_taken_whole(photos):
-    data = dataset(photos, photos[::-1].copy(), patch_size=(16, 16))
-    crops, targets = data.crops([2, 0], np.random.default_rng(0))
-    assert_array_equal(np.moveaxis(crops, 1, -1), photos[[2, 0]])
-    assert_array_equal(np.moveaxis(targets, 1, -1), photos[[3, 5]])
-
-
-def test_far_crops_are_the_means_of_blocks():
-    image = np.random.default_rng(0).random((19, 40, 3))
-    crop = dataset([image], far_share=1.0).crops
-    rng = np.random.default_rng(1)
-    steps = set()
-    for _ in range(40):
-        far = crop([0], rng)[0][0]
-        step, place = find_blocks(far, image)
-        steps.add(step)
-        assert place is not None
-    assert steps == {2, 3, 4}  # 19 // 4 = 4 crops fit into the height
-
-
-def find_blocks(far, image):
-    """The step and the place of a crop among the means of all blocks of an image."""
-    for step in range(1, 5):
-        size = 4 * step
-        for row in range(image.shape[0] - size + 1):
-            for column in range(image.shape[1] - size + 1):
-                part = image[row : row + size, column : column + size]
-                means = part.reshape(4, step, 4, step, 3).mean(axis=(1, 3))
-                if np.allclose(np.moveaxis(means, 2, 0), far, atol=1e-6):
-                    return step, (row, column)
-    return None, None
-
-
-def test_far_crops_are_as_frequent_as_asked_for():
-    data = dataset([np.zeros((64, 64))], far_share=0.25)
-    rng = np.random.default_rng(0)
-    steps = np.array([data._step(64, 64, rng) for _ in range(4000)])
-    assert np.mean(steps > 1) == pytest.approx(0.25, abs=0.03)
-    counts = [np.sum(steps == step) for step in range(2, 17)]
-    assert sum(counts) == np.sum(steps > 1) and min(counts) > 0.4 * max(counts)
-
-
-def test_small_images_have_no_far_crops():
-    data = dataset([np.zeros((7, 64))], far_share=1.0)
-    assert {data._step(7, 64, np.random.default_rng(s)) for s in range(9)} == {1}
-
-
-def test_shrink_takes_means_and_one_missing_value_hides_its_block():
-    image = np.arange(16.0).reshape(1, 4, 4)
-    assert_array_equal(shrink(image, 1), image)
-    assert_array_equal(shrink(image, 2), [[[2.5, 4.5], [10.5, 12.5]]])
-    assert_array_equal(shrink(image, 4), [[[7.5]]])
-
-
-def test_fill_up_leaves_what_is_large_enough():
-    image = np.ones((3, 4, 5), np.float32)
-    assert fill_up(image, (4, 5)) is image
-    assert np.isnan(fill_up(image, (4, 6))).sum() == 3 * 4
-
-
-def test_epoch_sees_as_many_pixels_as_the_images_have():
-    data = dataset([np.zeros((16, 16)), np.zeros((8, 4)), np.zeros((2, 2))])
-    assert data.n_patches == 16 + 2 + 1
-
-
-def test_each_image_has_its_turn_in_an_epoch():
-    data = dataset([np.zeros((16, 16))] * 3 + [np.zeros((4, 4))])
-    order = data.order(np.random.default_rng(0))
-    assert len(order) == data.n_patches == 49
-    counts = np.bincount(order)
-    assert len(counts) == 4 and counts.max() - counts.min() <= 1
-    assert not np.array_equal(order[:4], np.arange(4))
-    assert sorted(order[:4]) == [0, 1, 2, 3]
-
-
-# ----------------------------------------------------------------------- batches
-class Never:
-    """A schedule that is never over."""
-
-    is_over = False
-
-
-def batches(
-    X,
-    y=None,
-    batch_size=2,
-    degrade=None,
-    posterior=False,
-    training=True,
-    turning=False,
-    seed=0,
-    patch_size=(4, 4),
-):
-    network = LadderVAE(np.shape(X[0])[2], widths=(4, 4), n_blocks=1, n_latent=2)
-    source = BatchSource(network, degrade, "cpu", seed, turning)
-    source.begin(Never(), posterior)
-    data = dataset(X, y, patch_size=patch_size)
-    return Batches(data, batch_size, source, training)
-
-
-def test_epoch_is_cut_into_batches(photos):
-    epoch = batches(photos, batch_size=20)
-    sizes = [len(target) for _, target in epoch]
-    assert sizes == [20] * 4 + [16] and len(epoch) == 5
-
-
-def test_clean_images_are_damaged_and_are_the_target(photos):
-    degrade = as_degrader(GaussianNoise(0.1, clip=False))
-    epoch = batches(photos, degrade=degrade, batch_size=96)
-    ((arguments, target),) = epoch
-    assert set(arguments) == {"damaged"}
-    noise = arguments["damaged"] - target
-    assert noise.std().item() == pytest.approx(0.1, rel=0.05)
-    assert target.min() >= 0 and target.max() <= 1
-
-
-def test_damage_is_drawn_anew_in_each_epoch_but_not_in_validation(photos):
-    degrade = as_degrader(GaussianNoise(0.1))
-    for training in (True, False):
-        epoch = batches(
-            photos,
-            degrade=degrade,
-            patch_size=(16, 16),
-            batch_size=6,
-            training=training,
-        )
-        one, two = (next(iter(epoch))[0]["damaged"] for _ in range(2))
-        assert torch.equal(one, two) is not training
-
-
-def test_same_seed_gives_the_same_batches(photos):
-    degrade = as_degrader(GaussianNoise(0.1))
-    options = {"degrade": degrade, "posterior": True, "turning": True}
-    one, same, other = (
-        list(batches(photos, seed=seed, **options)) for seed in (3, 3, 4)
-    )
-    for (a, target_a), (b, target_b) in zip(one, same, strict=True):
-        assert torch.equal(a["damaged"], b["damaged"])
-        assert torch.equal(target_a, target_b)
-        assert all(map(torch.equal, a["noise"], b["noise"]))
-    assert not torch.equal(one[0][1], other[0][1])
-
-
-def test_posterior_way_is_given_target_and_noise(photos):
-    epoch = batches(photos, photos / 2, posterior=True)
-    arguments, target = next(iter(epoch))
-    assert torch.equal(arguments["target"], target)
-    assert_allclose(arguments["damaged"] / 2, target, rtol=1e-6)
-    shapes = [tuple(part.shape) for part in arguments["noise"]]
-    assert shapes == [(2, 4, 1, 1), (2, 2, 1, 1), (2, 2, 2, 2)]
-
-
-def test_epoch_ends_when_the_time_is_over(photos):
-    epoch = batches(photos)
-    epoch.source.schedule.is_over = True
-    assert len(list(epoch)) == 1  # one batch is always learned from
-    epoch.training = False
-    assert len(list(epoch)) == len(epoch)  # but all are judged
-
-
-def test_turning_is_one_of_eight_ways_and_the_same_for_all():
-    image = torch.arange(6.0).reshape(1, 1, 2, 3)
-    square = torch.arange(9.0).reshape(1, 1, 3, 3)
-    for tensor, n_ways in ((image, 4), (square, 8)):
-        rng, ways = np.random.default_rng(0), set()
-        for _ in range(200):
-            turned, other = turn([tensor, tensor + 100], rng)
-            assert torch.equal(turned + 100, other)
-            assert turned.is_contiguous(memory_format=torch.channels_last)
-            ways.add(tuple(turned.flatten().tolist()))
-        assert len(ways) == n_ways
+from colorvae_sk.networks import DenseVAE, initialise
 
 
 # ----------------------------------------------------------------------- the net
@@ -266,13 +31,13 @@ class Scale(nn.Module):
     def stage_of(name):
         return name
 
+    def lesson(self, stage, damaged, target, pictures, generator):
+        return {"damaged": damaged}, target
+
     def forward(self, damaged):
         restored = self.first * self.second * damaged
         zero = 0 * restored
         return restored, zero, zero.flatten(1).sum(1)[:, None]
-
-    def draw_noise(self, n, size, generator):
-        return []
 
 
 class Recorder(Callback):
@@ -311,7 +76,7 @@ def learn(
     X = np.full((n_batches, 4, 4, 3), 0.5, np.float32)
     network = Scale()
     source = BatchSource(network, None, "cpu", 0, turn=False)
-    source.begin(schedule or Never(), posterior=False)
+    source.begin(stage, schedule or Never())
     net = VAENet(
         network,
         NegativeELBO,
@@ -353,9 +118,10 @@ def test_callback_that_interrupts_an_epochs_end_ends_the_stage_in_order():
         def on_train_end(self, net, **kwargs):
             self.ended_ = True
 
-    stop = Stop()
-    net = learn([stop], epochs=10)
+    stop, schedule = Stop(), Schedule(n_steps=100)
+    net = learn([stop, schedule], epochs=10)
     assert len(net.history) == 3 and stop.ended_
+    assert all("seconds" in row for row in net.history)  # others had their say
 
 
 def test_interrupt_in_the_middle_of_an_epoch_is_the_users():
@@ -448,6 +214,11 @@ def test_step_whose_gradient_is_not_finite_is_dropped_and_counted():
 def test_more_than_a_few_in_a_row_end_the_fit():
     with pytest.raises(FloatingPointError, match="not finite in 11 steps in a row"):
         learn([Spoil(lambda step: step > 3), GradientGuard()], n_batches=20)
+
+
+def test_stage_without_a_single_good_step_is_an_error():
+    with pytest.raises(FloatingPointError, match="not finite in 4 steps in a row"):
+        learn([Spoil(lambda step: True), GradientGuard()], n_batches=4)
 
 
 def test_a_good_step_between_starts_the_count_anew():

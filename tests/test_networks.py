@@ -13,7 +13,7 @@ from colorvae_sk.losses import NegativeELBO
 from colorvae_sk.networks import (
     LOG_SIGMA_RANGE,
     N_PIECES,
-    THUMBNAIL,
+    N_QUANTILES,
     ChannelNorm,
     ColourStage,
     ConvVAE,
@@ -22,12 +22,13 @@ from colorvae_sk.networks import (
     LatentLayer,
     Pyramid,
     apply_curves,
+    block_means,
     fill_missing,
     gate,
     initialise,
     pad_to_multiple,
     standard_kl,
-    thumbnail,
+    summarise_colours,
 )
 
 KINDS = ["ladder", "conv", "dense"]
@@ -228,13 +229,22 @@ def test_every_parameter_learns_in_its_stage(kind):
     network, images = stirred(kind, (11, 13)), photographs((11, 13))
     target = photographs((11, 13), seed=5)
     for stage in network.stages:
-        is_latent = stage in network.latent_stages
-        way = (target, draw_noise(network, images)) if is_latent else ()
+        arguments, wanted = lesson(network, stage, images, target)
         network.zero_grad()
-        NegativeELBO()(network(images, *way), target).backward()
+        NegativeELBO()(network(**arguments), wanted).backward()
         for name, parameter in network.named_parameters():
             if network.stage_of(name) == stage:
                 assert parameter.grad.abs().max() > 0, name
+
+
+def lesson(network, stage, images, target, pictures=None):
+    """What is learned from these, in float64."""
+    arguments, wanted = network.lesson(
+        stage, images, target, pictures or (images, target), torch.Generator()
+    )
+    if "noise" in arguments:
+        arguments["noise"] = [part.double() for part in arguments["noise"]]
+    return arguments, wanted
 
 
 @every_kind
@@ -242,7 +252,34 @@ def test_every_parameter_has_a_stage_and_every_stage_parameters(kind):
     network = build(kind, (8, 8))
     stages = {network.stage_of(name) for name, _ in network.named_parameters()}
     assert stages == set(network.stages)
-    assert set(network.latent_stages) <= stages
+    assert set(network.global_stages) <= stages
+    assert network.stage_of("sigma") in stages
+
+
+def test_colours_are_learned_from_pictures_and_nothing_else_is_looked_at():
+    network = stirred("ladder", None)
+    pictures = photographs((16, 12)), photographs((16, 12), seed=3)
+    arguments, wanted = lesson(network, "colours", None, None, pictures)
+    assert_allclose(wanted, block_means(pictures[1], (4, 3)))
+    restored, log_sigma, cost = network(**arguments)
+    curves = network.colour(summarise_colours(pictures[0]))[0]
+    expected = apply_curves(block_means(pictures[0], (4, 3)), curves)
+    assert_allclose(restored.detach(), expected.detach())
+    assert (cost == 0).all() and (log_sigma == 0).all()
+
+
+def test_crops_are_learned_with_the_colours_of_their_pictures():
+    network, target = stirred("ladder", None), photographs((11, 13), seed=5)
+    images, seen = photographs((11, 13)), []
+    pictures = photographs((20, 20), seed=6), photographs((20, 20), seed=7)
+    network.colour.register_forward_pre_hook(lambda module, args: seen.append(args))
+    for stage in ("restoration", "latents"):
+        arguments, wanted = lesson(network, stage, images, target, pictures)
+        network(**arguments)
+        assert arguments["damaged"] is images and wanted is target
+        assert torch.equal(seen[-1][0], summarise_colours(pictures[0]))
+    assert torch.equal(seen[-2][1], summarise_colours(pictures[1]))
+    assert arguments["target"] is target
 
 
 @every_kind
@@ -340,17 +377,20 @@ def test_tile_of_the_ladder_reads_its_own_part_of_the_noise():
     assert network.noise_of_tile(None, slice(0, 8), slice(0, 8)) is None
 
 
-def test_ladder_sees_no_further_than_tiles_overlap():
-    network = LadderVAE(3, widths=(8, 8, 8), n_blocks=2, n_latent=2)  # default depth
+@pytest.mark.parametrize("depth", [2, 3, 4])
+@pytest.mark.parametrize("n_blocks", [1, 2])
+def test_ladder_sees_as_far_as_half_of_what_tiles_share(depth, n_blocks):
+    network = LadderVAE(3, widths=(4,) * depth, n_blocks=n_blocks, n_latent=2)
     stir(initialise(network, torch.Generator()), torch.Generator())
     images = photographs((1, 512), n=1)
-    images.requires_grad_()
-    restored = network(images, seen=thumbnail(images.detach()))[0]
-    restored[..., 256].sum().backward()
-    columns = images.grad.abs().sum(dim=(0, 1, 2)).nonzero()
-    assert columns.min() < 256 < columns.max()
-    reach = (columns - 256).abs().max()
-    assert reach <= network.overlap // 2
+    seen, reach = summarise_colours(images), 0
+    for centre in range(256, 256 + network.multiple):
+        images.requires_grad_().grad = None
+        network(images, seen=seen)[0][..., centre].sum().backward()
+        columns = images.grad.abs().sum(dim=(0, 1, 2)).nonzero()
+        assert columns.min() < centre < columns.max()
+        reach = max(reach, (columns - centre).abs().max().item())
+    assert reach <= network.overlap // 2 < reach + network.multiple
 
 
 # ------------------------------------------------------------------------ blocks
@@ -436,32 +476,57 @@ def test_divergence_of_the_code_is_that_of_the_latent():
 
 
 # ------------------------------------------------------------------------ colour
-@pytest.mark.parametrize("size", [(1, 1), (5, 100), (48, 48), (97, 61)])
-def test_thumbnail_of_one_colour_is_that_colour(size):
-    images = torch.full((2, 3, *size), 0.3)
-    images[1] = 0.8
-    small = thumbnail(images)
-    assert small.shape == (2, 6, THUMBNAIL, THUMBNAIL)
-    assert_allclose(small[:, :3].amin(dim=(1, 2, 3)), [0.3, 0.8], rtol=1e-6)
-    assert_allclose(small[:, :3].amax(dim=(1, 2, 3)), [0.3, 0.8], rtol=1e-6)
-    assert (small[:, 3:] == 1).all()
-
-
-def test_thumbnail_is_the_mean_of_what_is_there_and_its_share():
+def test_block_means_are_those_of_what_is_there():
     images = photographs((96, 96))
     images[0, 0, :2, :2] = torch.tensor([[0.1, torch.nan], [0.4, 0.7]])
     images[1] = torch.nan
-    small = thumbnail(images)
-    assert_allclose(small[0, [0, 3], 0, 0], [0.4, 0.75])
-    assert (small[1, :3] == 0.5).all() and (small[1, 3:] == 0).all()
+    means = block_means(images, (48, 48))
+    assert_allclose(means[0, 0, 0, 0], 0.4)
+    assert means[1].isnan().all()
     blocks = images[2].unflatten(1, (48, 2)).unflatten(3, (48, 2)).mean(dim=(2, 4))
-    assert_allclose(small[2, :3], blocks)
+    assert_allclose(means[2], blocks)
 
 
-def test_thumbnail_does_not_change_when_the_picture_is_enlarged():
+@pytest.mark.parametrize("size", [(1, 1), (5, 100), (48, 48), (97, 61)])
+def test_one_colour_is_summarised_by_itself(size):
+    images = torch.full((2, 3, *size), 0.3)
+    images[1] = 0.8
+    summary = summarise_colours(images)
+    assert summary.shape == (2, 3 * (N_QUANTILES + 1))
+    quantiles, share = summary[:, :-3], summary[:, -3:]
+    assert_allclose(quantiles[0], -0.4, rtol=1e-5)
+    assert_allclose(quantiles[1], 0.6, rtol=1e-5)
+    assert (share == 1).all()
+
+
+def test_colours_are_summarised_by_the_quantiles_of_each_channel_that_is_there():
+    images = photographs((48, 48))
+    images[0, 1, :24] = torch.nan
+    images[2] = torch.nan
+    summary = summarise_colours(images)
+    quantiles = summary[:, :-3].unflatten(1, (3, N_QUANTILES))
+    levels = np.linspace(0, 1, N_QUANTILES)
+    for image, got in zip(images[:2], quantiles[:2], strict=True):
+        channels = image.flatten(1).numpy()
+        expected = np.nanquantile(channels, levels, axis=1).T
+        assert_allclose(got, 2 * expected - 1)
+    assert (quantiles[2] == 0).all()
+    assert_allclose(summary[:, -3:], [[1, 0.5, 1], [1, 1, 1], [0, 0, 0]])
+
+
+def test_summary_does_not_change_when_the_picture_is_enlarged():
     images = photographs((48, 96))
     large = images.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
-    assert_allclose(thumbnail(large), thumbnail(images))
+    assert_allclose(summarise_colours(large), summarise_colours(images))
+
+
+def test_colours_are_judged_exactly_in_mixed_precision():
+    stage = stir(ColourStage(3, 16, 4), torch.Generator().manual_seed(0)).float()
+    seen = summarise_colours(photographs((9, 7)).float())
+    exact = stage(seen)[0]
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = stage(seen)[0]
+    assert all(map(torch.equal, exact, mixed))
 
 
 def curves_of(n_channels=3, seed=0):
@@ -477,7 +542,7 @@ def test_curves_are_the_identity_at_the_start():
     stage = ColourStage(3, 16, 4)
     initialise(stage, torch.Generator().manual_seed(0))
     images = 3 * photographs((9, 7)).float() - 1  # beyond [0, 1] too
-    curves, *_ = stage(thumbnail(images))
+    curves, *_ = stage(summarise_colours(images))
     assert_allclose(apply_curves(images, curves).detach(), images, atol=1e-6)
 
 
@@ -512,9 +577,9 @@ def test_colours_of_a_tile_are_judged_from_the_picture_it_is_part_of():
     network, images = stirred("ladder", None), photographs((32, 32))
     images[..., 16:] *= 0.2
     tile = images[..., :16]
-    seen = thumbnail(images)
+    seen = summarise_colours(images)
     curves = network.colour(seen)[0]
-    alone = network.colour(thumbnail(tile))[0]
+    alone = network.colour(summarise_colours(tile))[0]
     assert (curves[1] - alone[1]).abs().max() > 1e-3
     assert not torch.equal(network(tile, seen=seen)[0], network(tile)[0])
     assert torch.equal(network(images, seen=seen)[0], network(images)[0])

@@ -1,0 +1,232 @@
+"""What a network learns from: batches of crops, damaged as they are drawn."""
+
+import math
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+from torch.utils.data import Dataset
+
+from .networks import block_means
+
+KEPT_BYTES = 2**28  # of shrunk pictures, so that they are not read again
+MARGIN = 8  # pixels between what is damaged side by side: blur reaches across
+
+
+class TrainingImages(Dataset):
+    """Pairs of images, to be cropped: what the net learns from.
+
+    Parameters
+    ----------
+    images : Images
+        Clean images, or damaged ones if there is a target.
+    target : Images or None
+        The clean version of each image.
+    indices : array of int
+        Which of the images take part.
+    patch_size : pair of ints
+        Height and width of the crops; smaller images are filled up with NaN.
+    with_pictures : bool, default=False
+        Whether the crops come with the pictures that they are cut from.
+
+    Attributes
+    ----------
+    with_pictures : bool
+        Whether they do; crops that are whole images need no other.
+    """
+
+    def __init__(self, images, target, indices, patch_size, with_pictures=False):
+        self.sources = (images,) if target is None else (images, target)
+        self.indices, self.patch_size = indices, tuple(patch_size)
+        self.shapes = {i: images.shape(i) for i in indices}
+        area = math.prod(self.patch_size)
+        self.n_patches = sum(
+            max(1, round(math.prod(shape) / area)) for shape in self.shapes.values()
+        )
+        self._ready = self._stack() if self._are_whole else None
+        self.with_pictures = with_pictures and not self._are_whole
+        n_bytes = 4 * len(self.sources) * images.n_channels * area
+        self._picture = lru_cache(max(1, KEPT_BYTES // n_bytes))(self._shrink)
+
+    def __len__(self):
+        return len(self.indices)
+
+    @property
+    def _are_whole(self):
+        """Whether each crop is an image as it is."""
+        return set(self.shapes.values()) == {self.patch_size}
+
+    def _stack(self):
+        """All images at once, so that a batch is a single look-up."""
+        return [np.stack([source[i] for i in self.indices]) for source in self.sources]
+
+    def order(self, rng):
+        """Positions of an epoch's crops: random, and each image in its turn."""
+        n_rounds = -(-self.n_patches // len(self))
+        rounds = [rng.permutation(len(self)) for _ in range(n_rounds)]
+        return np.concatenate(rounds)[: self.n_patches]
+
+    def crops(self, positions, rng):
+        """The same random parts of image and target: list of arrays (n, C, h, w)."""
+        if self._ready is not None:
+            return [images[positions] for images in self._ready]
+        crops = zip(*(self._crop(self.indices[k], rng) for k in positions), strict=True)
+        return [np.stack(images) for images in crops]
+
+    def _crop(self, i, rng):
+        sides = zip(self.shapes[i], self.patch_size, strict=True)
+        rows, columns = (_random_slice(side, size, rng) for side, size in sides)
+        for source in self.sources:
+            crop = source.to_float(source.raw(i)[rows, columns])
+            yield fill_up(crop, self.patch_size)
+
+    def pictures(self, positions):
+        """Images and targets, shrunk to the size of a crop: arrays (n, C, h, w)."""
+        pictures = zip(
+            *(self._picture(self.indices[k]) for k in positions), strict=True
+        )
+        return [np.stack(images) for images in pictures]
+
+    def _shrink(self, i):
+        images = [torch.from_numpy(source[i])[None] for source in self.sources]
+        return [block_means(image, self.patch_size)[0].numpy() for image in images]
+
+
+def _random_slice(side, size, rng):
+    """A random stretch of one side of an image."""
+    start = int(rng.integers(max(side - size, 0) + 1))
+    return slice(start, start + size)
+
+
+def fill_up(image, size):
+    """Put NaN below and to the right of an image that is smaller than a crop."""
+    sides = zip(image.shape[1:], size, strict=True)
+    missing = [(0, full - side) for side, full in sides]
+    if missing == [(0, 0), (0, 0)]:
+        return image
+    return np.pad(image, [(0, 0), *missing], constant_values=np.nan)
+
+
+class Batches:
+    """An epoch of batches: crops on the device, turned and damaged there.
+
+    Each batch is a pair: the arguments of the network, and the target.
+
+    Parameters
+    ----------
+    dataset : TrainingImages
+        Where the crops are from.
+    batch_size : int
+        Crops of a batch.
+    source : BatchSource
+        What happens to a crop before the network sees it.
+    training : bool, default=True
+        If not, every epoch is the same.
+    """
+
+    def __init__(self, dataset, batch_size, source, training=True):
+        self.dataset, self.batch_size = dataset, batch_size
+        self.source, self.training = source, training
+
+    def __len__(self):
+        return -(-self.dataset.n_patches // self.batch_size)
+
+    def __iter__(self):
+        rng = self.source.rng if self.training else np.random.default_rng(0)
+        generator = torch.Generator(self.source.device)
+        generator.manual_seed(int(rng.integers(2**63)))
+        order = self.dataset.order(rng)
+        for start in range(0, len(order), self.batch_size):
+            positions = order[start : start + self.batch_size]
+            yield self.source.prepare(self.dataset, positions, rng, generator)
+            if self.training and self.source.schedule.is_over:
+                return
+
+
+class BatchSource:
+    """Send crops to the device, turn them, damage them, and make a lesson of them.
+
+    Parameters
+    ----------
+    network : module
+        Knows what it needs to learn.
+    degrade : callable or None
+        (images, generator) -> damaged images, if there is no target.
+    device : str
+        Where to.
+    seed : int
+        Of all that is drawn here.
+    turn : bool
+        Whether to mirror and transpose the crops at random.
+
+    Attributes
+    ----------
+    stage : str
+        What the network learns.
+    schedule : Schedule
+        Says when the time is over.
+    """
+
+    def __init__(self, network, degrade, device, seed, turn):
+        self.network, self.degrade, self.device = network, degrade, device
+        self.rng, self.turn = np.random.default_rng(seed), turn
+
+    def begin(self, stage, schedule):
+        """Serve another stage."""
+        self.stage, self.schedule = stage, schedule
+
+    @torch.no_grad()
+    def prepare(self, dataset, positions, rng, generator):
+        """The arguments of the network, and the target.
+
+        A crop and the picture that it is cut from meet the same damage: they are
+        damaged as one image, side by side.
+        """
+        views = []
+        if not (dataset.with_pictures and self.stage in self.network.global_stages):
+            crops = self._send(dataset.crops(positions, rng))
+            views.append(turn(crops, rng) if self.turn else crops)
+        if dataset.with_pictures:
+            views.append(self._send(dataset.pictures(positions)))
+        damaged, targets = [view[0] for view in views], [view[-1] for view in views]
+        if self.degrade is not None:
+            damaged = damage_alike(self.degrade, damaged, generator)
+        pictures = damaged[-1], targets[-1]
+        return self.network.lesson(
+            self.stage, damaged[0], targets[0], pictures, generator
+        )
+
+    def _send(self, arrays):
+        return [to_device(images, self.device) for images in arrays]
+
+
+def damage_alike(degrade, views, generator):
+    """Damage several views (n, C, H, W) of the same pictures as if they were one."""
+    if len(views) == 1:
+        return [degrade(views[0], generator)]
+    margin = (0, MARGIN, 0, 0)
+    apart = [F.pad(view, margin, mode="replicate") for view in views[:-1]]
+    damaged, start = degrade(torch.cat([*apart, views[-1]], dim=3), generator), 0
+    parts = []
+    for view in views:
+        part = damaged[..., start : start + view.shape[3]]
+        parts.append(part.contiguous(memory_format=torch.channels_last))
+        start += view.shape[3] + MARGIN
+    return parts
+
+
+def turn(tensors, rng):
+    """Mirror and transpose all tensors alike, one of the eight ways at random."""
+    mirrored = [axis for axis in (2, 3) if rng.random() < 0.5]
+    tensors = [tensor.flip(mirrored) for tensor in tensors] if mirrored else tensors
+    is_square = tensors[0].shape[2] == tensors[0].shape[3]
+    if is_square and rng.random() < 0.5:
+        tensors = [tensor.transpose(2, 3) for tensor in tensors]
+    return [t.contiguous(memory_format=torch.channels_last) for t in tensors]
+
+
+def to_device(images, device):
+    """An array (n, C, H, W) as a tensor, channels last in memory."""
+    tensor = torch.from_numpy(images).to(device, non_blocking=True)
+    return tensor.contiguous(memory_format=torch.channels_last)

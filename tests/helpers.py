@@ -1,0 +1,38 @@
+"""Small things that several files of tests make or look at."""
+
+import numpy as np
+import pytest
+
+from colorvae_sk import ColorVAE
+from colorvae_sk._batches import TrainingImages
+from colorvae_sk._images import as_images
+
+ARCHITECTURES = ["ladder", "conv", "dense"]
+every_architecture = pytest.mark.parametrize("architecture", ARCHITECTURES)
+
+
+def tiny(architecture="auto", **options):
+    """A ColorVAE that learns in the blink of an eye."""
+    options = {"max_epochs": 2, "lr": 0.01, "random_state": 0} | options
+    options = {"widths": (8, 8), "n_blocks": 1, "device": "cpu"} | options
+    return ColorVAE(architecture, **options)
+
+
+def weights(vae):
+    """All weights in one line."""
+    parameters = vae.net_.module_.parameters()
+    return np.concatenate([p.detach().flatten().numpy() for p in parameters])
+
+
+def dataset(X, y=None, indices=None, patch_size=(4, 4), with_pictures=False):
+    """Crops of these images."""
+    images = as_images(X)
+    target = None if y is None else as_images(y)
+    indices = np.arange(len(images)) if indices is None else indices
+    return TrainingImages(images, target, indices, patch_size, with_pictures)
+
+
+class Never:
+    """A schedule that is never over."""
+
+    is_over = False
