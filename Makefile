@@ -21,7 +21,7 @@ test: .venv/with-test
 docs: .venv/with-docs
 	$(BIN)/sphinx-build -W --keep-going -q docs docs/_build/html
 
-bench: .venv/with-plot
+bench: .venv/with-bench
 	$(BIN)/python benchmarks/import_time.py --repeats 3
 	$(BIN)/python benchmarks/fit_overhead.py --quick
 	$(BIN)/python benchmarks/quality.py --quick

@@ -14,14 +14,17 @@ REQUIRED = [
     "scipy>=1.11.4",
     "scikit-learn>=1.6",
     "scikit-image>=0.22",
+    "pillow>=10.1",
     "torch>=2.4",
     "skorch>=1.1",
     "joblib>=1.3",
     "tqdm>=4.66",
 ]
 PLOT = ["matplotlib>=3.8"]
+BENCH = ["PyWavelets>=1.6"]
 TEST = [
     *PLOT,
+    *BENCH,
     "pytest>=8",
     "hypothesis>=6.100",
     "pandas>=2.2",
@@ -57,6 +60,6 @@ setup(
     packages=["colorvae_sk"],
     python_requires=">=3.11",
     install_requires=REQUIRED,
-    extras_require={"plot": PLOT, "test": TEST, "docs": DOCS},
+    extras_require={"plot": PLOT, "bench": BENCH, "test": TEST, "docs": DOCS},
     entry_points={"console_scripts": ["colorvae = colorvae_sk.cli:main"]},
 )

@@ -8,7 +8,6 @@ strengths of a damage; the others are usual ones. Where the damage has a strengt
 
 import re
 from functools import partial
-from importlib.util import find_spec
 
 import numpy as np
 from protocol import BLUR_SIGMA
@@ -39,15 +38,11 @@ def methods_for(task):
 
 def denoisers(sigma):
     """Methods against white noise whose standard deviation is known."""
-    methods = {
+    return {
         "NL-means": partial(denoise_nl_means, sigma=sigma),
         "total variation": partial(denoise_tv, weight=0.75 * sigma),
+        "wavelets": partial(denoise_wavelets, sigma=sigma),
     }
-    if find_spec("pywt"):
-        methods["wavelets"] = partial(denoise_wavelets, sigma=sigma)
-    else:
-        print("Wavelets are left out: they need PyWavelets (pip install pywavelets).")
-    return methods
 
 
 def denoise_nl_means(picture, sigma):

@@ -242,6 +242,7 @@ class BaseColorVAE(ImageInputMixin, TransformerMixin, BaseEstimator):
             NegativeELBO,
             criterion__beta=self.beta,
             criterion__free_bits=self._free_bits,
+            criterion__units=network.units,
             optimizer=torch.optim.AdamW,
             optimizer__betas=(0.9, 0.99),
             optimizer__weight_decay=1e-4,

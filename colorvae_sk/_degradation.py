@@ -191,3 +191,9 @@ def degrade_in_turn(steps, images, generator):
     for step in steps:
         images = step._degrade(images, generator)
     return images
+
+
+def fill_missing_with_means(images):
+    """Put the mean of its channel, or middle grey, where a value is missing."""
+    means = images.nanmean(dim=(2, 3), keepdim=True).nan_to_num_(0.5)
+    return torch.where(images.isnan(), means, images)

@@ -64,7 +64,7 @@ class Restorer:
                 damaged, damaged, tile_noise, **context
             )
             nll = gaussian_nll(restored, log_sigma, damaged)[0]
-            n_paid = 1 if context and k > 0 else 0  # the colours' latent, once for all
+            n_paid = self.network.units[0] if context and k > 0 else 0  # the colours
             nats -= float(nll * np.isfinite(tile).sum() + cost[0, n_paid:].sum())
         return nats / n_values if n_values else np.nan
 

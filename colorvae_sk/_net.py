@@ -10,8 +10,10 @@ from skorch.callbacks import Callback
 from tqdm.auto import tqdm
 
 from ._batches import Batches
+from .losses import per_layer
 
 EASY_START = 50  # steps over which the learning rate rises
+ACTIVE = 0.01  # nats per code: a latent unit that costs less says nothing
 MAX_SKIPPED = 10  # steps in a row whose gradient is not finite
 BAR = "{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
 
@@ -89,17 +91,25 @@ class VAENet(NeuralNet):
             self.notify("on_batch_begin", batch=batch, training=training)
             step = step_fn(batch, **fit_params)
             losses.append(step["loss"].detach())
-            information.append(nats_per_value(step["y_pred"][2].detach(), batch[1]))
+            information.append(self._information(step["y_pred"][2].detach(), batch))
             self.notify("on_batch_end", batch=batch, training=training, **step)
         self.history.record(f"{prefix}_loss", torch.stack(losses).mean().item())
         self.history.record("n_steps" if training else "n_valid_steps", len(losses))
-        self.history.record(f"{prefix}_kl", torch.stack(information).mean(0).tolist())
+        kl, per_code = torch.stack(information).mean(0).cpu()
+        units = self.module_.units
+        is_active = (per_code > ACTIVE).float()[None]
+        counts = per_layer(is_active, units)[0].int().tolist()
+        self.history.record(f"{prefix}_kl", per_layer(kl[None], units)[0].tolist())
+        self.history.record(f"{prefix}_active_units", counts)
 
-
-def nats_per_value(latent_cost, target):
-    """The mean cost of each latent layer: (n, n_layers) -> (n_layers,)."""
-    n_values = target.isfinite().flatten(1).sum(1).clamp_min(1)[:, None]
-    return (latent_cost / n_values).mean(0)
+    def _information(self, latent_cost, batch):
+        """What each latent unit costs in nats per value, and in nats per code."""
+        arguments, target = batch
+        n_values = target.isfinite().flatten(1).sum(1).clamp_min(1)[:, None]
+        shapes = self.module_.noise_shapes(arguments["damaged"].shape[-2:])
+        n_codes = [math.prod(shape[1:]) for shape in shapes for _ in range(shape[0])]
+        n_codes = latent_cost.new_tensor(n_codes)
+        return torch.stack([(latent_cost / n).mean(0) for n in (n_values, n_codes)])
 
 
 def has_fast_bfloat16(device):

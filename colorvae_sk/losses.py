@@ -35,6 +35,14 @@ def gaussian_nll(restored, log_sigma, target):
     return masked(nll, observed).flatten(1).sum(1) / n_values
 
 
+def per_layer(latent_cost, units):
+    """The sum over the units of each latent layer: (n, n_units) -> (n, n_layers)."""
+    if units is None:
+        return latent_cost
+    layers = latent_cost.split(list(units), dim=1)
+    return torch.stack([layer.sum(1) for layer in layers], dim=1)
+
+
 class NegativeELBO(nn.Module):
     """The objective of every network: distortion + beta * KL + error bars.
 
@@ -50,6 +58,8 @@ class NegativeELBO(nn.Module):
         Price of information [2]_; 1 gives the evidence lower bound.
     free_bits : float
         Nats per value, in each latent layer, that cost nothing [3]_.
+    units : sequence of ints or None
+        How many units each latent layer has. None: one.
     with_error_bars : bool
         Whether to fit the error bars.
 
@@ -67,9 +77,9 @@ class NegativeELBO(nn.Module):
        Autoregressive Flow, NeurIPS 2016.
     """
 
-    def __init__(self, beta=1.0, free_bits=0.0, with_error_bars=True):
+    def __init__(self, beta=1.0, free_bits=0.0, units=None, with_error_bars=True):
         super().__init__()
-        self.beta, self.free_bits = beta, free_bits
+        self.beta, self.free_bits, self.units = beta, free_bits, units
         self.with_error_bars = with_error_bars
         self.warmup = 1.0
 
@@ -77,7 +87,8 @@ class NegativeELBO(nn.Module):
         restored, log_sigma, latent_cost = prediction
         error, n_values = squared_error(restored, target)
         distortion = 0.5 * torch.log(error + TINY_ERROR)
-        information = latent_cost / n_values.clamp_min(1)[:, None]
+        cost = per_layer(latent_cost, self.units)
+        information = cost / n_values.clamp_min(1)[:, None]
         price = (information - self.free_bits).clamp_min(0).sum(1)
         loss = distortion + self.beta * self.warmup * price
         if self.with_error_bars:

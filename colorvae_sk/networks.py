@@ -6,8 +6,8 @@ Every network is called in the same way and answers with the same tuple::
 
 ``damaged`` and ``target`` are float tensors (n, C, H, W), NaN where a pixel is
 missing. ``restored`` and ``log_sigma`` have the shape of ``damaged``;
-``latent_cost`` is (n, n_layers), the Kullback-Leibler divergence of each latent
-layer in nats per image. What is given decides which way down is taken:
+``latent_cost`` is (n, n_units), the Kullback-Leibler divergence of each unit (channel)
+of the latent layers, in nats per image. What is given decides which way down is taken:
 
 ========  =====  ============================================================
 target    noise  the latent variables are
@@ -25,6 +25,7 @@ Beside that a network tells what is needed to train and use it:
   arguments of the network, and what its answer is compared with, to learn a stage
   from crops (damaged, target) and from copies of the pictures that they are cut from,
   shrunk to their size; ``global_stages``: those that only look at the copies;
+- ``units``: how many units each latent layer has;
 - ``fixed_size``: the one (H, W) that it takes, or None where any will do;
   ``multiple``: a tile of a larger image starts at a multiple of this, in pixels;
   ``overlap``: how many pixels tiles must share; ``dtype``: what it computes in when
@@ -43,7 +44,7 @@ from torch.nn import functional as F
 LOG_SIGMA_RANGE = (-7.0, 2.0)  # standard deviations from 0.001 to 7.4
 THUMBNAIL = 48  # pixels; the colours are judged from this much of a picture
 N_QUANTILES = 17  # of each channel of it
-COARSE = 4  # pixels; colours are compared as coarsely, since fine noise is none of them
+COARSE = (4, 4)  # cells in which colours are compared: noise and blur are none
 N_PIECES = 8  # of each tone curve
 MISSED_SCALE = 10.0  # brings the errors of a restoration to the size of features
 CURVE_STEP = 0.1  # all pixels hang on the curves: they learn in smaller steps
@@ -62,9 +63,9 @@ def at_least_float32(tensor):
 
 
 def standard_kl(mu, log_sigma):
-    """KL(N(mu, sigma) || N(0, 1)), summed to nats per image."""
+    """KL(N(mu, sigma) || N(0, 1)) in nats: (n, n_units, ...) -> (n, n_units)."""
     kl = 0.5 * (mu.square() + torch.exp(2 * log_sigma) - 1) - log_sigma
-    return kl.flatten(1).sum(1)
+    return kl.flatten(2).sum(2) if kl.ndim > 2 else kl
 
 
 def draw(mu, log_sigma, noise):
@@ -213,6 +214,7 @@ class LatentLayer(nn.Module):
 
     def __init__(self, width, n_evidence, n_latent):
         super().__init__()
+        self.n_latent = n_latent
         self.log_sigma = starting_at(0.0, nn.Conv2d(width, n_latent, 1))
         self.posterior = nn.Sequential(
             nn.Conv2d(width + n_evidence, 2 * width, 1),
@@ -224,7 +226,7 @@ class LatentLayer(nn.Module):
 
     def forward(self, above, evidence=None, noise=None):
         """Give the features with the latent added, the code u and its cost."""
-        code, cost = noise, above.new_zeros(len(above))
+        code, cost = noise, above.new_zeros((len(above), self.n_latent))
         if evidence is not None:
             both = torch.cat([above, evidence], dim=1)
             posterior = at_least_float32(self.posterior(both)).clamp(-8, 8)
@@ -402,8 +404,7 @@ class LadderVAE(nn.Module):
         """See the module; the colours are learned from the pictures alone."""
         seen = summarise_colours(pictures[0])
         if stage == "colours":
-            coarse = [max(1, side // COARSE) for side in pictures[0].shape[-2:]]
-            damaged, target = (block_means(images, coarse) for images in pictures)
+            damaged, target = (block_means(images, COARSE) for images in pictures)
             return {"damaged": damaged, "seen": seen, "only_colours": True}, target
         given = {"damaged": damaged, "seen": seen}
         if stage == "latents":
@@ -423,13 +424,14 @@ class LadderVAE(nn.Module):
             return self._restore_colours(damaged, **context)
         ways = self._ways_down(damaged, target, noise, **context)
         restored, log_sigma, _, costs = ways
-        return restored, log_sigma, torch.stack(costs, dim=1)
+        return restored, log_sigma, torch.cat(costs, dim=1)
 
     def _restore_colours(self, damaged, seen):
         filled, observed = fill_missing(damaged)
-        curves, _, _, cost = self.colour(seen)
+        curves = self.colour(seen)[0]
         restored = torch.where(observed > 0, apply_curves(filled, curves), 0.5)
-        return restored, torch.zeros_like(restored), cost[:, None]
+        cost = restored.new_zeros((len(restored), sum(self.units)))
+        return restored, torch.zeros_like(restored), cost
 
     def _ways_down(self, damaged, target=None, noise=None, seen=None, target_seen=None):
         height, width = damaged.shape[-2:]
@@ -467,6 +469,11 @@ class LadderVAE(nn.Module):
         """What the restoration misses of the target, zero where that is not known."""
         missed = MISSED_SCALE * (target - self._ways_down(damaged, seen=seen)[0])
         return fill_missing(pad_to_multiple(missed, self.multiple), 0.0)
+
+    @property
+    def units(self):
+        """The colours' first, then from coarse to fine."""
+        return (2 * self.n_latent, *(self.n_latent for _ in self.widths))
 
     @property
     def overlap(self):
@@ -542,6 +549,11 @@ class _BottleneckVAE(nn.Module):
         self.fixed_size = tuple(fixed_size)
 
     @property
+    def units(self):
+        """All in one layer."""
+        return (self.n_latent,)
+
+    @property
     def overlap(self):
         """Tiles share half of themselves, and are blended."""
         return min(self.fixed_size) // 2
@@ -561,7 +573,7 @@ class _BottleneckVAE(nn.Module):
         mu, log_sigma = self._posterior(damaged)
         noise = None if noise is None else noise[0]
         restored, residual_log_sigma = self._likelihood(draw(mu, log_sigma, noise))
-        return restored, residual_log_sigma, standard_kl(mu, log_sigma)[:, None]
+        return restored, residual_log_sigma, standard_kl(mu, log_sigma)
 
     def _posterior(self, images):
         observed = torch.cat(fill_missing(images), dim=1)

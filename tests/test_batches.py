@@ -200,7 +200,7 @@ def test_colours_are_learned_from_whole_pictures_without_crops(photos):
     epoch.dataset.crops = None  # whoever calls it fails
     arguments, target = next(iter(epoch))
     assert arguments["only_colours"]
-    assert target.shape == (2, 3, 2, 2)
+    assert target.shape == (2, 3, 4, 4)
     assert_allclose(arguments["damaged"] / 2, target, rtol=1e-5)
 
 

@@ -77,6 +77,13 @@ def test_loss_follows_its_formula(images, cost, beta, free_bits):
     assert_allclose(loss, elbo(images, cost, beta, free_bits).mean())
 
 
+def test_free_bits_are_those_of_a_layer_with_all_its_units(images, cost):
+    restored, log_sigma, target, kl = as_tensors(*images, cost)
+    units = torch.cat([0.25 * kl, 0.75 * kl], dim=1)[:, [0, 2, 1, 3]]
+    loss = NegativeELBO(1.0, 0.1, units=(2, 2))((restored, log_sigma, units), target)
+    assert_allclose(loss, elbo(images, cost, 1.0, 0.1).mean())
+
+
 def test_warmup_is_a_factor_on_beta(images, cost):
     restored, log_sigma, target, kl = as_tensors(*images, cost)
     criterion = NegativeELBO(beta=2.0)

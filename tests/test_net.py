@@ -31,6 +31,11 @@ class Scale(nn.Module):
     def stage_of(name):
         return name
 
+    units = (1,)
+
+    def noise_shapes(self, size):
+        return [(1, 1, 1)]
+
     def lesson(self, stage, damaged, target, pictures, generator):
         return {"damaged": damaged}, target
 
@@ -70,11 +75,12 @@ def learn(
     lr=0.01,
     target=0.5,
     schedule=None,
+    network=None,
     **options,
 ):
     """Train the miniature on 0.5 -> 0.25 with these callbacks."""
     X = np.full((n_batches, 4, 4, 3), 0.5, np.float32)
-    network = Scale()
+    network = network or Scale()
     source = BatchSource(network, None, "cpu", 0, turn=False)
     source.begin(stage, schedule or Never())
     net = VAENet(
@@ -107,6 +113,26 @@ def test_net_learns_the_factor():
     assert losses[-1] < losses[0] - 1
     assert net.history[:, "n_steps"] == [10] * 30
     assert net.history[-1, "train_kl"] == [0.0]
+    assert net.history[-1, "train_active_units"] == [0]
+
+
+def test_history_tells_the_price_of_each_layer_and_its_active_units():
+    class Costly(Scale):
+        units = (3, 2)
+
+        def noise_shapes(self, size):
+            return [(3, 1, 1), (2, 4, 4)]
+
+        def forward(self, damaged):
+            restored, log_sigma, _ = super().forward(damaged)
+            costs = torch.tensor([[0.02, 0.0, 0.005, 0.32, 0.08]])  # nats per image
+            return restored, log_sigma, costs.expand(len(damaged), -1)
+
+    net = learn([], network=Costly())
+    n_values = 4 * 4 * 3
+    expected = [0.025 / n_values, 0.4 / n_values]
+    assert_allclose(net.history[-1, "train_kl"], expected, rtol=1e-5)
+    assert net.history[-1, "train_active_units"] == [1, 1]  # 16 codes share 0.08 nats
 
 
 def test_callback_that_interrupts_an_epochs_end_ends_the_stage_in_order():

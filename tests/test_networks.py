@@ -96,7 +96,8 @@ def test_answer_has_the_shape_of_the_images(kind, size, n_channels):
         for draws in (None, noise):
             restored, log_sigma, cost = network(images, target, draws)
             assert restored.shape == log_sigma.shape == images.shape
-            assert cost.shape == (3, len(noise))
+            assert cost.shape == (3, sum(network.units))
+            assert network.units == tuple(part.shape[1] for part in noise)
             assert restored.isfinite().all() and cost.isfinite().all()
             low, high = LOG_SIGMA_RANGE
             assert low <= log_sigma.min() and log_sigma.max() <= high
@@ -160,12 +161,13 @@ def test_cost_is_the_divergence_from_a_standard_normal(kind):
     target = photographs((11, 13), seed=5)
     noise = draw_noise(network, images)
     costs, posteriors = posteriors_of(network, images, target, noise)
-    assert costs.shape[1] == len(posteriors)
     assert costs.min() > 0
-    for cost, (mu, log_sigma) in zip(costs.T, posteriors, strict=True):
+    costs = costs.split(network.units, dim=1)
+    for cost, (mu, log_sigma) in zip(costs, posteriors, strict=True):
         assert mu.abs().max() < 8 and log_sigma.abs().max() < 8  # nothing was clipped
         kl = kl_divergence(Normal(mu, log_sigma.exp()), Normal(0.0, 1.0))
-        assert_allclose(cost.detach(), kl.flatten(1).sum(1).detach())
+        per_unit = kl.reshape(*cost.shape, -1).sum(2)
+        assert_allclose(cost.detach(), per_unit.detach())
 
 
 def test_ladder_that_sees_no_target_pays_nothing():
@@ -260,10 +262,10 @@ def test_colours_are_learned_from_pictures_and_nothing_else_is_looked_at():
     network = stirred("ladder", None)
     pictures = photographs((16, 12)), photographs((16, 12), seed=3)
     arguments, wanted = lesson(network, "colours", None, None, pictures)
-    assert_allclose(wanted, block_means(pictures[1], (4, 3)))
+    assert_allclose(wanted, block_means(pictures[1], (4, 4)))
     restored, log_sigma, cost = network(**arguments)
     curves = network.colour(summarise_colours(pictures[0]))[0]
-    expected = apply_curves(block_means(pictures[0], (4, 3)), curves)
+    expected = apply_curves(block_means(pictures[0], (4, 4)), curves)
     assert_allclose(restored.detach(), expected.detach())
     assert (cost == 0).all() and (log_sigma == 0).all()
 
@@ -438,10 +440,12 @@ def test_padding_keeps_the_image_and_reaches_a_multiple(size):
     assert torch.isin(padded, images).all()
 
 
-def test_divergence_in_nats_adds_up_over_all_but_the_image():
+def test_divergence_in_nats_adds_up_over_the_places_of_a_unit():
     mu, log_sigma = photographs((2, 5)), photographs((2, 5), seed=1) - 0.5
     expected = kl_divergence(Normal(mu, log_sigma.exp()), Normal(0.0, 1.0))
-    assert_allclose(standard_kl(mu, log_sigma), expected.sum(dim=(1, 2, 3)))
+    assert_allclose(standard_kl(mu, log_sigma), expected.sum(dim=(2, 3)))
+    flat = standard_kl(mu[..., 0, 0], log_sigma[..., 0, 0])
+    assert_allclose(flat, expected[..., 0, 0])
 
 
 def test_divergence_is_not_lost_in_half_precision():
@@ -468,7 +472,7 @@ def test_divergence_of_the_code_is_that_of_the_latent():
     sigma_p = layer.log_sigma(above).exp()
     mu, log_sigma = layer.posterior(torch.cat([above, evidence], 1)).chunk(2, dim=1)
     posterior = Normal(sigma_p * mu, sigma_p * log_sigma.exp())
-    divergence = kl_divergence(posterior, Normal(0.0, sigma_p)).flatten(1).sum(1)
+    divergence = kl_divergence(posterior, Normal(0.0, sigma_p)).flatten(2).sum(2)
     assert_allclose(cost.detach(), divergence.detach())
     latent = posterior.loc + posterior.scale * noise
     assert_allclose((sigma_p * code).detach(), latent.detach())
