@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_array, check_random_state
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 from skorch.helper import predefined_split
 
@@ -28,7 +28,12 @@ from ._net import (
     WeightAverage,
     has_fast_bfloat16,
 )
-from .degradations import BaseDegradation, as_degrader, blind_row_degradation
+from .degradations import (
+    BaseDegradation,
+    as_degrader,
+    blind_row_degradation,
+    runs_on_cpu,
+)
 from .losses import NegativeELBO
 from .metrics import psnr_score
 from .networks import initialise
@@ -49,7 +54,14 @@ class BaseColorVAE(ImageInputMixin, TransformerMixin, BaseEstimator):
     _parameter_constraints: ClassVar[dict] = {
         "beta": [Interval(Real, 0, None, closed="left")],
         "free_bits": [Interval(Real, 0, None, closed="left"), None],
-        "degradation": [StrOptions({"blind"}), BaseDegradation, Pipeline, None],
+        "degradation": [
+            StrOptions({"blind"}),
+            BaseDegradation,
+            Pipeline,
+            HasMethods("transform"),
+            callable,
+            None,
+        ],
         "image_shape": [tuple, list, None],
         "patch_size": [Interval(Integral, 1, None, closed="left"), None],
         "latent_share": [Interval(Real, 0, 1, closed="neither")],
@@ -191,19 +203,27 @@ class BaseColorVAE(ImageInputMixin, TransformerMixin, BaseEstimator):
         return [COLOUR_SHARE * rest, (1 - COLOUR_SHARE) * rest, self.latent_share]
 
     def _batch_source(self, network, is_clean):
-        degrade = None
+        degrade, on_cpu = None, False
         if is_clean and self.degradation is not None:
-            degrade = as_degrader(self._damage())
+            damage, as_rows = self._damage(), self._is_plain
+            degrade = as_degrader(damage, as_rows)
+            on_cpu = runs_on_cpu(damage)
+        if on_cpu and self.verbose:
+            print(f"{self.degradation!r} damages images on the CPU, in the background.")
         seed = np.random.SeedSequence([self.seed_, self.n_fits_])
         is_photo = network.fixed_size is None
-        return BatchSource(network, degrade, self._device, seed, turn=is_photo)
+        return BatchSource(network, degrade, self._device, seed, is_photo, on_cpu)
 
     def _damage(self):
         """The degradation; of plain rows, "blind" means noise and missing values."""
-        is_plain = not self.image_mode_ and self.image_shape is None
-        if is_plain and isinstance(self.degradation, str):
+        if self._is_plain and isinstance(self.degradation, str):
             return blind_row_degradation()
         return self.degradation
+
+    @property
+    def _is_plain(self):
+        """Whether it was fitted on rows that are no images."""
+        return not self.image_mode_ and self.image_shape is None
 
     def _split(self, images, target, rng):
         """What to learn from, and what is held out to stop early."""

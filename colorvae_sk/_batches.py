@@ -1,6 +1,7 @@
 """What a network learns from: batches of crops, damaged as they are drawn."""
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 
 import numpy as np
@@ -133,6 +134,10 @@ class Batches:
         return -(-self.dataset.n_patches // self.batch_size)
 
     def __iter__(self):
+        batches = self._prepare()
+        return one_ahead(batches) if self.source.ahead else batches
+
+    def _prepare(self):
         rng = self.source.rng if self.training else np.random.default_rng(0)
         generator = torch.Generator(self.source.device)
         generator.manual_seed(int(rng.integers(2**63)))
@@ -159,6 +164,8 @@ class BatchSource:
         Of all that is drawn here.
     turn : bool
         Whether to mirror and transpose the crops at random.
+    ahead : bool, default=False
+        Whether to prepare a batch in the background while another is learned from.
 
     Attributes
     ----------
@@ -168,9 +175,9 @@ class BatchSource:
         Says when the time is over.
     """
 
-    def __init__(self, network, degrade, device, seed, turn):
+    def __init__(self, network, degrade, device, seed, turn, ahead=False):
         self.network, self.degrade, self.device = network, degrade, device
-        self.rng, self.turn = np.random.default_rng(seed), turn
+        self.rng, self.turn, self.ahead = np.random.default_rng(seed), turn, ahead
 
     def begin(self, stage, schedule):
         """Serve another stage."""
@@ -199,6 +206,16 @@ class BatchSource:
 
     def _send(self, arrays):
         return [to_device(images, self.device) for images in arrays]
+
+
+def one_ahead(items):
+    """Yield what an iterator gives, whose next item is made in the background."""
+    nothing = object()
+    with ThreadPoolExecutor(1) as background:
+        upcoming = background.submit(next, items, nothing)
+        while (item := upcoming.result()) is not nothing:
+            upcoming = background.submit(next, items, nothing)
+            yield item
 
 
 def damage_alike(degrade, views, generator):

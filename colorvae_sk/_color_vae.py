@@ -48,12 +48,14 @@ class ColorVAE(BaseColorVAE):
         Nats per value, in each latent layer, that cost nothing [4]_. None: 0.02 for the
         ladder, which keeps its coarse latents alive, and 0 for the others.
 
-    degradation : "blind", degradation, Pipeline of degradations or None, \
-            default="blind"
+    degradation : "blind", degradation, callable, transformer, Pipeline of these or \
+            None, default="blind"
         The damage that is done to clean images, afresh in each batch, when there is no
         `y`. "blind" is the mixture of `blind_degradation`; of rows without
-        `image_shape`, noise and missing values. None: each image is its own target, as
-        in a plain VAE.
+        `image_shape`, noise and missing values. A function, or a transformer that needs
+        no fitting, takes and gives float32 arrays (n, H, W, C) on the [0, 1] scale (of
+        rows: (n, n_features)) and runs on the CPU, in the background. None: each image
+        is its own target, as in a plain VAE.
 
     image_shape : tuple (height, width) or (height, width, channels), default=None
         How rows fold into images. None: rows are plain feature vectors.

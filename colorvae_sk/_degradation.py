@@ -6,9 +6,11 @@ tensors for training. Its physics is one method, `_degrade`, that takes float32 
 anew. NaN stands for what is missing; it stays where it is.
 """
 
+from collections import Counter
 from itertools import chain
 from typing import ClassVar
 
+import numpy as np
 import torch
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.pipeline import Pipeline
@@ -64,6 +66,29 @@ def ends(parameter):
     return parameter if isinstance(parameter, (tuple, list)) else (parameter, parameter)
 
 
+class DrawRecorder(torch.Generator):
+    """A generator that remembers the parameters that were drawn with it.
+
+    Attributes
+    ----------
+    drawn : dict
+        Values by ``Class__parameter``, in the order in which they were drawn. A class
+        that draws for the second time is called ``Class_2``.
+    """
+
+    def __init__(self):
+        self.drawn, self._counts = {}, Counter()
+
+    def record(self, degradation, name, values):
+        """Remember what a degradation drew for a single image."""
+        values = tuple(values.flatten().tolist())
+        kind = type(degradation).__name__
+        self._counts[kind, name] += 1
+        count = self._counts[kind, name]
+        key = f"{kind}__{name}" if count == 1 else f"{kind}_{count}__{name}"
+        self.drawn[key] = values[0] if len(values) == 1 else values
+
+
 class BaseDegradation(ImageInputMixin, TransformerMixin, BaseEstimator):
     """Base class of all degradations.
 
@@ -98,6 +123,7 @@ class BaseDegradation(ImageInputMixin, TransformerMixin, BaseEstimator):
     _parameter_constraints: ClassVar[dict] = {"random_state": ["random_state"]}
     _requires_fit = False
     _writes_nan = False
+    _on_cpu = False
 
     def fit(self, X, y=None):
         """Check the parameters and the images; there is nothing to learn.
@@ -120,7 +146,6 @@ class BaseDegradation(ImageInputMixin, TransformerMixin, BaseEstimator):
         self._as_images(X, reset=True)
         return self
 
-    @torch.no_grad()
     def transform(self, X):
         """Damage images.
 
@@ -135,16 +160,52 @@ class BaseDegradation(ImageInputMixin, TransformerMixin, BaseEstimator):
             The damaged images, in the container and dtype of X. From integers, a
             degradation that makes pixels go missing gives float32 on [0, 1] instead.
         """
-        self._validate_params()
-        images = self._as_images(X)
-        key = int(check_random_state(self.random_state).randint(2**31 - 1))
-        degraded = (self._degrade_one(images[i], key) for i in range(len(images)))
-        return images.give_back(degraded, with_nan=self._writes_nan)
+        return self.transform_with_draws(X)[0]
 
-    def _degrade_one(self, image, key):
+    @torch.no_grad()
+    def transform_with_draws(self, X):
+        """Damage images, and tell what was drawn for each of them.
+
+        So results can be told apart by how severe the damage was:
+        ``pandas.DataFrame(drawn)`` has a row for each image.
+
+        Parameters
+        ----------
+        X : images
+            As in `transform`.
+
+        Returns
+        -------
+        X_degraded : ndarray or list of ndarrays
+            The damaged images, in the container and dtype of X.
+
+        drawn : list of dicts
+            For each image the value of each parameter that was drawn, in the order in
+            which the damage was done: ``{"GaussianNoise__sigma": 0.1}``. What was drawn
+            for each channel is a tuple. A degradation that befell the image again is
+            called ``GaussianNoise_2``.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from colorvae_sk import GaussianNoise
+        >>> noise = GaussianNoise(sigma=(0.1, 0.2), random_state=0)
+        >>> X_noisy, drawn = noise.transform_with_draws(np.full((1, 64, 64), 0.5))
+        >>> print(f"{drawn[0]['GaussianNoise__sigma']:.2f} {X_noisy.std():.2f}")
+        0.11 0.11
+        """
+        self._validate_params()
+        images, drawn = self._as_images(X), []
+        key = int(check_random_state(self.random_state).randint(2**31 - 1))
+        degraded = (self._degrade_one(image, key, drawn) for image in images)
+        return images.give_back(degraded, with_nan=self._writes_nan), drawn
+
+    def _degrade_one(self, image, key, drawn):
         """Damage one array (C, H, W), drawing from its own values and the key."""
-        generator = torch.Generator("cpu").manual_seed(image_hash(image, key) % 2**63)
-        return self._degrade(torch.from_numpy(image)[None], generator)[0].numpy()
+        generator = DrawRecorder().manual_seed(image_hash(image, key) % 2**63)
+        degraded = self._degrade(torch.from_numpy(image)[None], generator)
+        drawn.append(generator.drawn)
+        return degraded[0].numpy()
 
     def _degrade(self, images, generator):
         """Damage a float32 tensor (n, C, H, W), and leave that one as it is."""
@@ -158,30 +219,73 @@ class BaseDegradation(ImageInputMixin, TransformerMixin, BaseEstimator):
         low, high = ends(getattr(self, name))
         shape, device = (len(images), n_channels, 1, 1), images.device
         uniform = torch.rand(shape, generator=generator, device=device)
-        return low + (high - low) * uniform
+        return self._record(name, low + (high - low) * uniform, generator)
 
     def _draw_integer(self, name, images, generator):
         """A parameter (n, 1, 1, 1) that counts: a pair's ends may both be drawn."""
         low, high = ends(getattr(self, name))
         shape, device = (len(images), 1, 1, 1), images.device
-        return torch.randint(low, high + 1, shape, generator=generator, device=device)
+        options = {"generator": generator, "device": device}
+        values = torch.randint(low, high + 1, shape, **options)
+        return self._record(name, values, generator)
+
+    def _record(self, name, values, generator):
+        if isinstance(generator, DrawRecorder):
+            generator.record(self, name, values)
+        return values
 
     def __sklearn_is_fitted__(self):
         return True
 
 
-def steps_of(degradation):
+class OwnDegradation(BaseDegradation):
+    """Damage that is a user's function or transformer of arrays, run on the CPU.
+
+    Parameters
+    ----------
+    damage : callable, or object with a method ``transform``
+        Takes and gives a float32 array (n, H, W, C) on the [0, 1] scale; NaN where a
+        pixel is missing.
+
+    as_rows : bool, default=False
+        Whether to hand it rows (n, n_features) instead.
+    """
+
+    _writes_nan = True
+    _on_cpu = True
+
+    def __init__(self, damage, as_rows=False, random_state=None):
+        self.damage = damage
+        self.as_rows = as_rows
+        self.random_state = random_state
+
+    def _degrade(self, images, generator):
+        arrays = images.permute(0, 2, 3, 1).cpu().numpy().copy()
+        given = arrays.reshape(len(arrays), -1) if self.as_rows else arrays
+        damage = getattr(self.damage, "transform", self.damage)
+        damaged = np.asarray(damage(given), dtype=np.float32)
+        if damaged.shape != given.shape:
+            raise ValueError(
+                f"The degradation {self.damage!r} made an array {damaged.shape} of one "
+                f"of shape {given.shape}. It must keep the shape of the images."
+            )
+        damaged = torch.from_numpy(damaged.reshape(arrays.shape))
+        return damaged.permute(0, 3, 1, 2).to(images.device)
+
+
+def steps_of(degradation, as_rows=False):
     """Flatten a degradation or a Pipeline of them to a list of degradations."""
     if isinstance(degradation, BaseDegradation):
         return [degradation]
     if isinstance(degradation, Pipeline):
         steps = [step for _, step in degradation.steps]
         steps = [step for step in steps if step not in (None, "passthrough")]
-        return list(chain.from_iterable(map(steps_of, steps)))
+        return list(chain.from_iterable(steps_of(step, as_rows) for step in steps))
+    if callable(degradation) or hasattr(degradation, "transform"):
+        return [OwnDegradation(degradation, as_rows)]
     raise TypeError(
-        "Expected a degradation of colorvae_sk or a Pipeline of them, or 'blind' for "
-        f"the whole, but got {degradation!r}. For damage of another kind, write a "
-        "subclass of BaseDegradation, or fit on pairs: fit(X_damaged, y=X_clean)."
+        "Expected a degradation of colorvae_sk, a function or a transformer of images, "
+        f"or a Pipeline of these, or 'blind' for the whole, but got {degradation!r}."
     )
 
 

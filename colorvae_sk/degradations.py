@@ -3,14 +3,16 @@
 Each kind of damage has a module of its own; here they are mixed.
 """
 
+from copy import deepcopy
 from functools import partial
 from itertools import chain
 from numbers import Integral
 from typing import ClassVar
 
+import numpy as np
 import torch
-from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
+from sklearn.utils._param_validation import StrOptions
 
 from ._blur import GaussianBlur
 from ._colour import ColorCast, Fade, Quantize, luma
@@ -48,15 +50,22 @@ class RandomDegradation(BaseDegradation):
 
     Parameters
     ----------
-    degradations : list of BaseDegradation or Pipeline, default=None
-        What to draw from; a scikit-learn Pipeline of degradations counts as one. Their
-        own ``random_state`` is not used. None stands for noise (unclipped or stored in
-        8 bits), blur, JPEG compression, colour cast, fading, missing pixels and
-        missing blocks, each from slight to strong.
+    degradations : list, default=None
+        What to draw from: degradations, or what else ``ColorVAE(degradation=...)``
+        takes; a scikit-learn Pipeline counts as one. Their own ``random_state`` is not
+        used. None stands for the usual damage, as `blind_degradation` lists it.
 
     n : int or pair of ints in [0, inf), default=(1, 3)
         How many befall an image, at most all of them. A pair (low, high) is drawn from
         uniformly, for each image anew.
+
+    weights : array-like of shape (n_degradations,), default=None
+        How likely each is to be drawn, relative to the others [2]_; one whose weight is
+        0 is never drawn. None: all alike.
+
+    order : {"random", "given"}, default="random"
+        Whether an image meets what it has drawn in random order, or in that of the
+        list.
 
     random_state : int, RandomState instance or None, default=None
         Pass an int for the same damage in each call.
@@ -70,6 +79,8 @@ class RandomDegradation(BaseDegradation):
     ----------
     .. [1] K. Zhang, J. Liang, L. Van Gool and R. Timofte, "Designing a practical
        degradation model for deep blind image super-resolution", ICCV (2021).
+    .. [2] P. S. Efraimidis and P. G. Spirakis, "Weighted random sampling with a
+       reservoir", Information Processing Letters 97 (2006).
 
     Examples
     --------
@@ -84,11 +95,22 @@ class RandomDegradation(BaseDegradation):
         **BaseDegradation._parameter_constraints,
         "degradations": [list, tuple, None],
         "n": number_or_range(Integral, 0, None, closed="left"),
+        "weights": ["array-like", None],
+        "order": [StrOptions({"random", "given"})],
     }
 
-    def __init__(self, degradations=None, n=(1, 3), random_state=None):
+    def __init__(
+        self,
+        degradations=None,
+        n=(1, 3),
+        weights=None,
+        order="random",
+        random_state=None,
+    ):
         self.degradations = degradations
         self.n = n
+        self.weights = weights
+        self.order = order
         self.random_state = random_state
 
     def _degrade(self, images, generator):
@@ -102,12 +124,25 @@ class RandomDegradation(BaseDegradation):
 
     def _draw_turns(self, images, generator, n_choices):
         """Which degradation each image meets in each turn: (turns, n), -1 for none."""
-        low, high = (min(end, n_choices) for end in ends(self.n))
+        weights = self._weights(n_choices)
+        low, high = (min(end, int((weights > 0).sum())) for end in ends(self.n))
         options = {"generator": generator, "device": images.device}
-        order = torch.rand((len(images), n_choices), **options).argsort(dim=1)
+        arrival = torch.empty((len(images), n_choices), device=images.device)
+        arrival.exponential_(generator=generator).div_(weights.to(images.device))
+        drawn = arrival.argsort(dim=1)[:, :high]  # the likelier, the earlier
         count = torch.randint(low, high + 1, (len(images), 1), **options)
-        turns = torch.arange(n_choices, device=images.device)
-        return torch.where(turns < count, order, -1)[:, :high].T.cpu()
+        drawn = drawn.where(torch.arange(high, device=images.device) < count, n_choices)
+        if self.order == "given":
+            drawn = drawn.sort(dim=1).values
+        elif self.weights is not None:
+            shuffled = torch.rand(drawn.shape, **options).argsort(dim=1)
+            drawn = drawn.gather(1, shuffled)
+        return drawn.where(drawn < n_choices, -1).T.cpu()
+
+    def _weights(self, n_choices):
+        if self.weights is None:
+            return torch.ones(n_choices)
+        return torch.as_tensor(np.asarray(self.weights, dtype=np.float32))
 
     def _choices(self):
         """For each choice, the list of its steps."""
@@ -122,12 +157,33 @@ class RandomDegradation(BaseDegradation):
                 "RandomDegradation got an empty list. Pass the degradations to draw "
                 "from, or None for the usual ones."
             )
+        self._check_weights()
         for step in chain.from_iterable(self._choices()):
             step._validate_params()
+
+    def _check_weights(self):
+        if self.weights is None:
+            return
+        weights, n_choices = np.asarray(self.weights), len(self._choices())
+        is_vector = weights.shape == (n_choices,) and weights.dtype.kind in "buif"
+        if not is_vector or not (np.isfinite(weights).all() and (weights >= 0).all()):
+            raise ValueError(
+                f"RandomDegradation expected {n_choices} weights that are 0 or more, "
+                f"one for each degradation, got {self.weights!r}."
+            )
+        if not weights.any():
+            raise ValueError(
+                "RandomDegradation got weights that are all 0, so nothing could be "
+                "drawn. Make one of them larger, or pass n=0 for no damage."
+            )
 
     @property
     def _writes_nan(self):
         return any(step._writes_nan for step in chain.from_iterable(self._choices()))
+
+    @property
+    def _on_cpu(self):
+        return any(step._on_cpu for step in chain.from_iterable(self._choices()))
 
 
 def _usual_damage():
@@ -203,13 +259,25 @@ def blind_row_degradation():
     return RandomDegradation([noise, holes], n=(0, 2))
 
 
-def as_degrader(degradation):
+def runs_on_cpu(degradation):
+    """Whether part of it is a user's own function or transformer of arrays."""
+    if isinstance(degradation, str):
+        return False
+    return any(step._on_cpu for step in steps_of(degradation))
+
+
+def as_degrader(degradation, as_rows=False):
     """Make what a user calls a degradation into a function for training.
 
     Parameters
     ----------
-    degradation : "blind", BaseDegradation or Pipeline
-        "blind" stands for `blind_degradation`. A Pipeline must consist of degradations.
+    degradation : "blind", BaseDegradation, callable, transformer or Pipeline
+        "blind" stands for `blind_degradation`. A function, or a transformer that needs
+        no fitting, takes and gives a float32 array (n, H, W, C) on the [0, 1] scale,
+        NaN where a value is missing. A Pipeline may consist of all these.
+
+    as_rows : bool, default=False
+        Whether functions and transformers are given rows (n, n_features) instead.
 
     Returns
     -------
@@ -236,7 +304,7 @@ def as_degrader(degradation):
     """
     if isinstance(degradation, str) and degradation == "blind":
         degradation = blind_degradation()
-    steps = [clone(step) for step in steps_of(degradation)]
+    steps = deepcopy(steps_of(degradation, as_rows))
     for step in steps:
         step._validate_params()
     return partial(degrade_in_turn, steps)

@@ -15,7 +15,6 @@ from scipy import ndimage, stats
 from skimage import data
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from colorvae_sk.degradations import (
     BaseDegradation,
@@ -297,11 +296,11 @@ def test_parameter_out_of_range_is_refused(degradation, message, photos):
         as_degrader(degradation)
 
 
-@pytest.mark.parametrize("stranger", [StandardScaler(), "blur", None, len])
+@pytest.mark.parametrize("stranger", ["blur", None, 3])
 def test_what_is_no_degradation_is_refused(stranger, photos):
     with pytest.raises(TypeError, match="Expected a degradation of colorvae_sk"):
         RandomDegradation([stranger]).fit(photos)
-    with pytest.raises(TypeError, match="subclass of BaseDegradation"):
+    with pytest.raises(TypeError, match="a function or a transformer of images"):
         as_degrader(stranger)
 
 
