@@ -10,6 +10,9 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "ColorVAE": "_color_vae",
+    "ColorJitter": "augmentations",
+    "RandomFlip": "augmentations",
+    "RandomQuarterTurn": "augmentations",
     "BaseDegradation": "degradations",
     "ColorCast": "degradations",
     "Fade": "degradations",

@@ -28,6 +28,7 @@ from ._net import (
     WeightAverage,
     has_fast_bfloat16,
 )
+from .augmentations import BaseAugmentation, RandomFlip, RandomQuarterTurn
 from .degradations import (
     BaseDegradation,
     as_degrader,
@@ -62,6 +63,7 @@ class BaseColorVAE(ImageInputMixin, TransformerMixin, BaseEstimator):
             callable,
             None,
         ],
+        "augmentation": [StrOptions({"auto"}), BaseAugmentation, list, tuple, None],
         "image_shape": [tuple, list, None],
         "patch_size": [Interval(Integral, 1, None, closed="left"), None],
         "latent_share": [Interval(Real, 0, 1, closed="neither")],
@@ -108,7 +110,9 @@ class BaseColorVAE(ImageInputMixin, TransformerMixin, BaseEstimator):
         return self._learn(X, y, is_new, self.max_epochs, self.max_seconds)
 
     def partial_fit(self, X, y=None):
-        """Go on learning for one epoch, at a constant learning rate.
+        """Go on learning: each stage for one epoch, at a constant learning rate.
+
+        The rate rises over the first steps of each call, as the optimiser starts anew.
 
         Parameters
         ----------
@@ -127,6 +131,7 @@ class BaseColorVAE(ImageInputMixin, TransformerMixin, BaseEstimator):
     def _learn(self, X, y, is_new, n_epochs, seconds, anneal=True):
         """Fit; if anything goes wrong on the way, the estimator stays as it was."""
         self._validate_params()
+        check_augmentation(self.augmentation)
         before = vars(self).copy()
         try:
             images, target = self._check_pair(X, y, is_new)
@@ -211,8 +216,17 @@ class BaseColorVAE(ImageInputMixin, TransformerMixin, BaseEstimator):
         if on_cpu and self.verbose:
             print(f"{self.degradation!r} damages images on the CPU, in the background.")
         seed = np.random.SeedSequence([self.seed_, self.n_fits_])
-        is_photo = network.fixed_size is None
-        return BatchSource(network, degrade, self._device, seed, is_photo, on_cpu)
+        augmentations = self._augmentations(network)
+        return BatchSource(network, degrade, self._device, seed, augmentations, on_cpu)
+
+    def _augmentations(self, network):
+        """The augmentations as a list."""
+        if isinstance(self.augmentation, str):
+            is_photo = network.fixed_size is None
+            return [RandomFlip(), RandomQuarterTurn()] if is_photo else []
+        if isinstance(self.augmentation, BaseAugmentation):
+            return [self.augmentation]
+        return list(self.augmentation or [])
 
     def _damage(self):
         """The degradation; of plain rows, "blind" means noise and missing values."""
@@ -575,6 +589,19 @@ def is_labels(y):
         return len(y) > 0 and all(isinstance(label, Number) for label in y)
     y = np.asarray(y)
     return y.ndim == 1 and not any(np.ndim(label) for label in y[:1])
+
+
+def check_augmentation(augmentation):
+    """Complain unless each of these is an augmentation with valid parameters."""
+    several = isinstance(augmentation, list | tuple)
+    for each in augmentation if several else [augmentation]:
+        if isinstance(each, BaseAugmentation):
+            each._validate_params()
+        elif several:
+            raise TypeError(
+                "Expected augmentation to be a list of augmentations such as "
+                f"RandomFlip(), got {each!r} in it."
+            )
 
 
 def check_match(images, target):

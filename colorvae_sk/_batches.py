@@ -150,7 +150,7 @@ class Batches:
 
 
 class BatchSource:
-    """Send crops to the device, turn them, damage them, and make a lesson of them.
+    """Send crops to the device, change and damage them, and make a lesson of them.
 
     Parameters
     ----------
@@ -162,8 +162,8 @@ class BatchSource:
         Where to.
     seed : int
         Of all that is drawn here.
-    turn : bool
-        Whether to mirror and transpose the crops at random.
+    augmentations : sequence of callables
+        What changes the crops first: (tensors, generator) -> new tensors.
     ahead : bool, default=False
         Whether to prepare a batch in the background while another is learned from.
 
@@ -175,9 +175,10 @@ class BatchSource:
         Says when the time is over.
     """
 
-    def __init__(self, network, degrade, device, seed, turn, ahead=False):
+    def __init__(self, network, degrade, device, seed, augmentations=(), ahead=False):
         self.network, self.degrade, self.device = network, degrade, device
-        self.rng, self.turn, self.ahead = np.random.default_rng(seed), turn, ahead
+        self.rng, self.ahead = np.random.default_rng(seed), ahead
+        self.augmentations = augmentations
 
     def begin(self, stage, schedule):
         """Serve another stage."""
@@ -187,15 +188,16 @@ class BatchSource:
     def prepare(self, dataset, positions, rng, generator):
         """The arguments of the network, and the target.
 
-        A crop and the picture that it is cut from meet the same damage: they are
-        damaged as one image, side by side.
+        A crop and the picture that it is cut from are changed alike, and meet the same
+        damage: they are damaged as one image, side by side.
         """
         views = []
         if not (dataset.with_pictures and self.stage in self.network.global_stages):
-            crops = self._send(dataset.crops(positions, rng))
-            views.append(turn(crops, rng) if self.turn else crops)
+            views.append(dataset.crops(positions, rng))
         if dataset.with_pictures:
-            views.append(self._send(dataset.pictures(positions)))
+            views.append(dataset.pictures(positions))
+        before = generator.get_state()
+        views = [self._augment(view, generator.set_state(before)) for view in views]
         damaged, targets = [view[0] for view in views], [view[-1] for view in views]
         if self.degrade is not None:
             damaged = damage_alike(self.degrade, damaged, generator)
@@ -204,8 +206,11 @@ class BatchSource:
             self.stage, damaged[0], targets[0], pictures, generator
         )
 
-    def _send(self, arrays):
-        return [to_device(images, self.device) for images in arrays]
+    def _augment(self, arrays, generator):
+        tensors = [to_device(images, self.device) for images in arrays]
+        for augment in self.augmentations:
+            tensors = augment(tensors, generator)
+        return [t.contiguous(memory_format=torch.channels_last) for t in tensors]
 
 
 def one_ahead(items):
@@ -233,17 +238,6 @@ def damage_alike(degrade, views, generator):
     return parts
 
 
-def turn(tensors, rng):
-    """Mirror and transpose all tensors alike, one of the eight ways at random."""
-    mirrored = [axis for axis in (2, 3) if rng.random() < 0.5]
-    tensors = [tensor.flip(mirrored) for tensor in tensors] if mirrored else tensors
-    is_square = tensors[0].shape[2] == tensors[0].shape[3]
-    if is_square and rng.random() < 0.5:
-        tensors = [tensor.transpose(2, 3) for tensor in tensors]
-    return [t.contiguous(memory_format=torch.channels_last) for t in tensors]
-
-
 def to_device(images, device):
-    """An array (n, C, H, W) as a tensor, channels last in memory."""
-    tensor = torch.from_numpy(images).to(device, non_blocking=True)
-    return tensor.contiguous(memory_format=torch.channels_last)
+    """An array as a tensor on the device."""
+    return torch.from_numpy(images).to(device, non_blocking=True)

@@ -57,6 +57,11 @@ class ColorVAE(BaseColorVAE):
         rows: (n, n_features)) and runs on the CPU, in the background. None: each image
         is its own target, as in a plain VAE.
 
+    augmentation : "auto", augmentation, list of augmentations or None, default="auto"
+        How crops are varied before they are damaged; pairs are changed alike. "auto":
+        `RandomFlip` and `RandomQuarterTurn` for the ladder, nothing for the others.
+        None: nothing.
+
     image_shape : tuple (height, width) or (height, width, channels), default=None
         How rows fold into images. None: rows are plain feature vectors.
 
@@ -195,6 +200,7 @@ class ColorVAE(BaseColorVAE):
         beta=1.0,
         free_bits=None,
         degradation="blind",
+        augmentation="auto",
         image_shape=None,
         patch_size=None,
         latent_share=0.25,
@@ -221,6 +227,7 @@ class ColorVAE(BaseColorVAE):
         self.beta = beta
         self.free_bits = free_bits
         self.degradation = degradation
+        self.augmentation = augmentation
         self.image_shape = image_shape
         self.patch_size = patch_size
         self.latent_share = latent_share

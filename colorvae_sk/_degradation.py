@@ -66,6 +66,14 @@ def ends(parameter):
     return parameter if isinstance(parameter, (tuple, list)) else (parameter, parameter)
 
 
+def draw_uniform(parameter, images, generator, n_channels=1):
+    """Values (n, n_channels, 1, 1) of a parameter: uniform from a pair, or itself."""
+    low, high = ends(parameter)
+    shape, device = (len(images), n_channels, 1, 1), images.device
+    uniform = torch.rand(shape, generator=generator, device=device)
+    return low + (high - low) * uniform
+
+
 class DrawRecorder(torch.Generator):
     """A generator that remembers the parameters that were drawn with it.
 
@@ -216,10 +224,8 @@ class BaseDegradation(ImageInputMixin, TransformerMixin, BaseEstimator):
 
     def _draw(self, name, images, generator, n_channels=1):
         """A parameter (n, n_channels, 1, 1): uniform from a pair, or the number."""
-        low, high = ends(getattr(self, name))
-        shape, device = (len(images), n_channels, 1, 1), images.device
-        uniform = torch.rand(shape, generator=generator, device=device)
-        return self._record(name, low + (high - low) * uniform, generator)
+        values = draw_uniform(getattr(self, name), images, generator, n_channels)
+        return self._record(name, values, generator)
 
     def _draw_integer(self, name, images, generator):
         """A parameter (n, 1, 1, 1) that counts: a pair's ends may both be drawn."""

@@ -6,7 +6,8 @@ import torch
 from helpers import Never, dataset
 from numpy.testing import assert_allclose, assert_array_equal
 
-from colorvae_sk._batches import Batches, BatchSource, damage_alike, fill_up, turn
+from colorvae_sk._batches import Batches, BatchSource, damage_alike, fill_up
+from colorvae_sk.augmentations import ColorJitter, RandomFlip, RandomQuarterTurn
 from colorvae_sk.degradations import GaussianNoise, as_degrader
 from colorvae_sk.networks import LadderVAE, summarise_colours
 
@@ -124,12 +125,12 @@ def batches(
     degrade=None,
     stage="restoration",
     training=True,
-    turning=False,
+    augmentations=(),
     seed=0,
     patch_size=(4, 4),
 ):
     network = LadderVAE(np.shape(X[0])[2], widths=(4, 4), n_blocks=1, n_latent=2)
-    source = BatchSource(network, degrade, "cpu", seed, turning)
+    source = BatchSource(network, degrade, "cpu", seed, augmentations)
     source.begin(stage, Never())
     data = dataset(X, y, patch_size=patch_size, with_pictures=True)
     return Batches(data, batch_size, source, training)
@@ -167,7 +168,8 @@ def test_damage_is_drawn_anew_in_each_epoch_but_not_in_validation(photos):
 
 def test_same_seed_gives_the_same_batches(photos):
     degrade = as_degrader(GaussianNoise(0.1))
-    options = {"degrade": degrade, "stage": "latents", "turning": True}
+    options = {"degrade": degrade, "stage": "latents"}
+    options["augmentations"] = [RandomFlip(), RandomQuarterTurn()]
     one, same, other = (
         list(batches(photos, seed=seed, **options)) for seed in (3, 3, 4)
     )
@@ -235,14 +237,18 @@ def test_seen_colours_are_those_of_the_damaged_picture(photos):
         assert error.max() < 1e-4  # of one of the six pictures
 
 
-def test_turning_is_one_of_eight_ways_and_the_same_for_all():
-    image = torch.arange(6.0).reshape(1, 1, 2, 3)
-    square = torch.arange(9.0).reshape(1, 1, 3, 3)
-    for tensor, n_ways in ((image, 4), (square, 8)):
-        rng, ways = np.random.default_rng(0), set()
-        for _ in range(200):
-            turned, other = turn([tensor, tensor + 100], rng)
-            assert torch.equal(turned + 100, other)
-            assert turned.is_contiguous(memory_format=torch.channels_last)
-            ways.add(tuple(turned.flatten().tolist()))
-        assert len(ways) == n_ways
+def test_crop_and_its_picture_are_changed_alike(photos):
+    options = {"patch_size": (8, 8), "augmentations": [ColorJitter()], "batch_size": 6}
+    for stage in ("restoration", "colours"):
+        epoch = batches(photos[:1], stage=stage, **options)
+        clean = summarise_colours(torch.from_numpy(epoch.dataset.pictures([0])[0]))
+        arguments, target = next(iter(epoch))
+        assert (arguments["seen"] - clean).abs().max() > 0.01
+        assert torch.equal(arguments["damaged"], target)
+    flat = np.full((1, 16, 16, 3), 0.4, np.float32)
+    epoch = batches(flat, stage="restoration", **options)
+    for arguments, target in epoch:
+        seen = arguments["seen"][:, :-3].unflatten(1, (3, -1))
+        colours = target.mean(dim=(2, 3))
+        assert_allclose(seen.amax(2), 2 * colours - 1, atol=1e-5)
+        assert colours.std() > 0.01

@@ -81,7 +81,7 @@ def learn(
     """Train the miniature on 0.5 -> 0.25 with these callbacks."""
     X = np.full((n_batches, 4, 4, 3), 0.5, np.float32)
     network = network or Scale()
-    source = BatchSource(network, None, "cpu", 0, turn=False)
+    source = BatchSource(network, None, "cpu", 0)
     source.begin(stage, schedule or Never())
     net = VAENet(
         network,
