@@ -65,7 +65,7 @@ def learn_stage(vae, network, stage, batches, n_epochs):
 
 def make_step(vae, network, optimiser):
     """One step of the optimiser as a function of a batch."""
-    criterion = NegativeELBO(vae.beta, vae._free_bits)
+    criterion = NegativeELBO(vae.beta, vae._free_bits, network.units)
     kind, mixes = torch.device(vae._device).type, vae._mixes_precision(network)
 
     def step(inputs, target):

@@ -61,7 +61,8 @@ class JPEGCompression(BaseDegradation):
 
     def _degrade(self, images, generator):
         quality = self._draw_integer("quality", images, generator).float()
-        compressed = compress_jpeg(
-            fill_missing_with_means(images), quality, self.subsampling
-        )
+        filled = fill_missing_with_means(images)
+        compressed = compress_jpeg(filled, quality, self.subsampling)
+        if filled is images:
+            return compressed
         return torch.where(images.isnan(), images, compressed)

@@ -18,6 +18,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval
 
 from ._images import ImageInputMixin, image_hash
+from .networks import may_miss
 
 
 class Range(Interval):
@@ -305,5 +306,7 @@ def degrade_in_turn(steps, images, generator):
 
 def fill_missing_with_means(images):
     """Put the mean of its channel, or middle grey, where a value is missing."""
+    if not may_miss(images):
+        return images
     means = images.nanmean(dim=(2, 3), keepdim=True).nan_to_num_(0.5)
     return torch.where(images.isnan(), means, images)

@@ -37,6 +37,7 @@ Beside that a network tells what is needed to train and use it:
 import math
 from itertools import pairwise
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -55,6 +56,11 @@ def fill_missing(images, value=0.5):
     """Images without NaN, and where they were observed (1) or missing (0)."""
     observed = images.isfinite()
     return torch.where(observed, images, value), observed.to(images.dtype)
+
+
+def may_miss(images):
+    """Whether a value may be missing; asked of the CPU only, as a GPU would wait."""
+    return images.device.type != "cpu" or not bool(images.sum().isfinite())
 
 
 def at_least_float32(tensor):
@@ -267,23 +273,37 @@ def block_means(images, size):
 
     (n, C, H, W) with NaN -> (n, C, *size).
     """
+    if not may_miss(images):
+        return F.adaptive_avg_pool2d(images, size)
     filled, observed = fill_missing(images, 0.0)
     share = F.adaptive_avg_pool2d(observed, size)
     return F.adaptive_avg_pool2d(filled, size) / share
 
 
+@torch.no_grad()
 def summarise_colours(images):
     """What the colours of whole pictures are judged by: (n, C, H, W) -> (n, 18 C).
 
     Of each channel, 17 quantiles of a thumbnail of 48 x 48 pixels, brought to [-1, 1],
     and the share of the thumbnail that was observed.
     """
-    cells = block_means(images, THUMBNAIL).flatten(2)
-    share = cells.isfinite().to(cells.dtype).mean(2)
+    cells = sort(block_means(images, THUMBNAIL).flatten(2))
+    n_observed = cells.isfinite().sum(2, keepdim=True)
     levels = torch.linspace(0, 1, N_QUANTILES, dtype=cells.dtype, device=cells.device)
-    quantiles = 2 * torch.nanquantile(cells, levels, dim=2) - 1
-    quantiles = quantiles.nan_to_num(0.0).permute(1, 2, 0)
-    return torch.cat([quantiles.flatten(1), share], dim=1)
+    place = levels * (n_observed - 1).clamp_min(0)
+    below, above = (
+        cells.gather(2, index.long()) for index in (place.floor(), place.ceil())
+    )
+    quantiles = 2 * torch.lerp(below, above, place.frac()) - 1
+    share = n_observed / cells.shape[2]
+    return torch.cat([quantiles.nan_to_num(0.0).flatten(1), share.flatten(1)], dim=1)
+
+
+def sort(values):
+    """Sort along the last axis, NaN last."""
+    if values.device.type == "cpu":  # where numpy is twenty times as fast as torch
+        return torch.from_numpy(np.sort(values.numpy()))
+    return values.sort().values
 
 
 class ColourStage(nn.Module):
