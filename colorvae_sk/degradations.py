@@ -12,8 +12,8 @@ import torch
 from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 
-from ._blur import GaussianBlur
-from ._colour import ColorCast, Fade, Quantize, luma
+from ._blur import DefocusBlur, GaussianBlur, MotionBlur
+from ._colour import ColorCast, Desaturate, Fade, Quantize, luma
 from ._compression import JPEGCompression
 from ._degradation import (
     BaseDegradation,
@@ -22,19 +22,28 @@ from ._degradation import (
     number_or_range,
     steps_of,
 )
-from ._holes import MissingPixels
-from ._noise import GaussianNoise
+from ._holes import MissingChannels, MissingPixels, MissingScratches
+from ._noise import GaussianNoise, PoissonNoise, SaltPepperNoise
+from ._resolution import Downsample
 
 __all__ = [
     "BaseDegradation",
     "ColorCast",
+    "DefocusBlur",
+    "Desaturate",
+    "Downsample",
     "Fade",
     "GaussianBlur",
     "GaussianNoise",
     "JPEGCompression",
+    "MissingChannels",
     "MissingPixels",
+    "MissingScratches",
+    "MotionBlur",
+    "PoissonNoise",
     "Quantize",
     "RandomDegradation",
+    "SaltPepperNoise",
     "as_degrader",
     "blind_degradation",
     "luma",
