@@ -110,8 +110,7 @@ class PoissonNoise(BaseDegradation):
 
     def _degrade(self, images, generator):
         peak = self._draw("peak", images, generator)
-        # Contiguous, so that the draws don't follow the layout in memory.
-        expected = (images.nan_to_num().clamp_(min=0) * peak).contiguous()
+        expected = images.nan_to_num().clamp_(min=0).mul_(peak)
         noisy = torch.poisson(expected, generator=generator).div_(peak)
         noisy = noisy.clamp_(max=1) if self.clip else noisy
         return torch.where(images.isnan(), images, noisy)
