@@ -71,10 +71,10 @@ class MotionBlur(BaseDegradation):
 
     Each pixel becomes a mean of those around it, weighted by ``max(0, 1 - d)``. Here d
     is the distance, in pixels, from a segment through the pixel that is ``length - 1``
-    long: so the trace of a point covers `length` pixels evenly, it varies continuously
-    with both parameters, and its edges are soft. This is the kernel of MATLAB's
-    ``fspecial("motion")``; how motion harms photographs is told in [1]_. Beyond the
-    border the image is mirrored. Missing pixels are left out of the mean.
+    long: so the trace of a point covers `length` pixels evenly, its edges are soft, and
+    it varies continuously with both parameters. MATLAB's ``fspecial("motion")`` is much
+    the same; how motion harms photographs is told in [1]_. Beyond the border the image
+    is mirrored. Missing pixels are left out of the mean.
 
     Parameters
     ----------
@@ -156,7 +156,7 @@ class DefocusBlur(BaseDegradation):
     References
     ----------
     .. [1] J. W. Goodman, "Introduction to Fourier Optics", 3rd edition, Roberts (2005),
-       section 6.4.4.
+       chapter 6.
 
     Examples
     --------
