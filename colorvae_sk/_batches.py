@@ -201,16 +201,15 @@ class BatchSource:
         damaged, targets = [view[0] for view in views], [view[-1] for view in views]
         if self.degrade is not None:
             damaged = damage_alike(self.degrade, damaged, generator)
+        crops = channels_last(damaged[0]), channels_last(targets[0])
         pictures = damaged[-1], targets[-1]
-        return self.network.lesson(
-            self.stage, damaged[0], targets[0], pictures, generator
-        )
+        return self.network.lesson(self.stage, *crops, pictures, generator)
 
     def _augment(self, arrays, generator):
         tensors = [to_device(images, self.device) for images in arrays]
         for augment in self.augmentations:
             tensors = augment(tensors, generator)
-        return [t.contiguous(memory_format=torch.channels_last) for t in tensors]
+        return tensors
 
 
 def one_ahead(items):
@@ -232,10 +231,14 @@ def damage_alike(degrade, views, generator):
     damaged, start = degrade(torch.cat([*apart, views[-1]], dim=3), generator), 0
     parts = []
     for view in views:
-        part = damaged[..., start : start + view.shape[3]]
-        parts.append(part.contiguous(memory_format=torch.channels_last))
+        parts.append(damaged[..., start : start + view.shape[3]])
         start += view.shape[3] + MARGIN
     return parts
+
+
+def channels_last(images):
+    """The same images in the layout in memory that convolutions are fastest with."""
+    return images.contiguous(memory_format=torch.channels_last)
 
 
 def to_device(images, device):

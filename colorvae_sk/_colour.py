@@ -1,4 +1,4 @@
-"""Colour and tone: casts, fading, few levels."""
+"""Colour and tone: casts, fading, lost colour, few levels."""
 
 from numbers import Integral, Real
 from typing import ClassVar
@@ -6,6 +6,7 @@ from typing import ClassVar
 import torch
 
 from ._degradation import BaseDegradation, number_or_range
+from .networks import may_miss
 
 
 def luma(images):
@@ -37,6 +38,10 @@ def luma(images):
     weights = (
         [0.299, 0.587, 0.114] if n_channels == 3 else [1 / n_channels] * n_channels
     )
+    if not may_miss(images):
+        channels = images.unbind(1)
+        total = sum(w * channel for w, channel in zip(weights, channels, strict=True))
+        return total.unsqueeze(1)
     weights = torch.tensor(weights, device=images.device).reshape(1, -1, 1, 1)
     observed = weights * ~images.isnan()
     return (images.nan_to_num() * observed).sum(1, True) / observed.sum(1, True)
@@ -160,6 +165,57 @@ class Fade(BaseDegradation):
         pivot = self._draw("pivot", images, generator)
         contrast = self._draw("contrast", images, generator)
         return _quantize(pivot + contrast * (pale - pivot), 256)
+
+
+class Desaturate(BaseDegradation):
+    """Pull every colour towards the grey of the same luma.
+
+    Each channel becomes ``x + strength * (luma - x)``, with luma after BT.601 [1]_. To
+    undo it at full strength is to colour a grey picture [2]_. A missing channel is left
+    out of the luma.
+
+    Parameters
+    ----------
+    strength : float or pair of floats in [0, 1], default=0.5
+        0 leaves the colours alone; 1 leaves only their luma. A pair (low, high) is
+        drawn from uniformly, for each image anew.
+
+    random_state : int, RandomState instance or None, default=None
+        Pass an int for the same damage in each call.
+        See scikit-learn's glossary.
+
+    See Also
+    --------
+    Fade : Loses contrast too.
+
+    References
+    ----------
+    .. [1] ITU-R, "Studio encoding parameters of digital television", BT.601.
+    .. [2] R. Zhang, P. Isola and A. A. Efros, "Colorful image colorization", ECCV
+       (2016).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from colorvae_sk import Desaturate
+    >>> red = np.array([[[[1.0, 0.0, 0.0]]]])
+    >>> print(Desaturate(strength=1).transform(red)[0, 0].round(3))
+    [[0.299 0.299 0.299]]
+    """
+
+    _parameter_constraints: ClassVar[dict] = {
+        **BaseDegradation._parameter_constraints,
+        "strength": number_or_range(Real, 0, 1),
+    }
+
+    def __init__(self, strength=0.5, random_state=None):
+        self.strength = strength
+        self.random_state = random_state
+
+    def _degrade(self, images, generator):
+        strength = self._draw("strength", images, generator)
+        # Unlike x + strength * (luma - x), this is luma to the last bit at 1.
+        return torch.lerp(images, luma(images), strength)
 
 
 class Quantize(BaseDegradation):

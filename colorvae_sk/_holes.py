@@ -1,5 +1,6 @@
 """Holes: what is missing of a picture."""
 
+import math
 from numbers import Integral, Real
 from typing import ClassVar
 
@@ -70,9 +71,121 @@ class MissingPixels(BaseDegradation):
         return images.masked_fill(lost, torch.nan)
 
 
+class MissingScratches(BaseDegradation):
+    """Lose straight scratches right across the picture, in all channels at once.
+
+    What is lost becomes NaN. A scratch runs through a point drawn from the whole
+    picture, in a direction drawn from all, and takes every pixel whose centre is at
+    most ``width / 2`` away. Scratches are what film and prints most often suffer [1]_.
+
+    Parameters
+    ----------
+    n : int or pair of ints in [0, inf), default=3
+        How many scratches. A pair (low, high) is drawn from uniformly, for each image
+        anew.
+
+    width : float or pair of floats in [1, inf), default=2
+        Width of the scratches, in pixels. A pair (low, high) is drawn from uniformly,
+        for each image anew.
+
+    random_state : int, RandomState instance or None, default=None
+        Pass an int for the same damage in each call.
+        See scikit-learn's glossary.
+
+    References
+    ----------
+    .. [1] A. C. Kokaram, "Motion Picture Restoration", Springer (1998).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from colorvae_sk import MissingScratches
+    >>> scratch = MissingScratches(n=1, width=1, random_state=2)
+    >>> np.isnan(scratch.transform(np.ones((1, 5, 9)))[0]).astype(int)
+    array([[0, 0, 0, 0, 1, 0, 0, 0, 0],
+           [0, 0, 0, 0, 0, 1, 0, 0, 0],
+           [0, 0, 0, 0, 0, 1, 1, 0, 0],
+           [0, 0, 0, 0, 0, 0, 1, 0, 0],
+           [0, 0, 0, 0, 0, 0, 0, 1, 0]])
+    """
+
+    _parameter_constraints: ClassVar[dict] = {
+        **BaseDegradation._parameter_constraints,
+        "n": number_or_range(Integral, 0, None, closed="left"),
+        "width": number_or_range(Real, 1, None, closed="left"),
+    }
+    _writes_nan = True
+
+    def __init__(self, n=3, width=2, random_state=None):
+        self.n = n
+        self.width = width
+        self.random_state = random_state
+
+    def _degrade(self, images, generator):
+        count = self._draw_integer("n", images, generator)
+        width = self._draw("width", images, generator)
+        lost = torch.zeros_like(images[:, :1], dtype=torch.bool)
+        for i in range(ends(self.n)[1]):  # all images at once, to spare memory
+            distance = _distance_from_a_line(images, generator)
+            lost |= (distance <= width / 2) & (i < count)
+        return images.masked_fill(lost, torch.nan)
+
+
+class MissingChannels(BaseDegradation):
+    """Lose whole channels of an image.
+
+    What is lost becomes NaN, as when of three colour separations one can't be found.
+    Any channels are as likely to be lost as any others.
+
+    Parameters
+    ----------
+    n : int or pair of ints in [0, inf), default=1
+        How many channels are lost, at most all of them: 1 is all of a grey picture. A
+        pair (low, high) is drawn from uniformly, for each image anew.
+
+    random_state : int, RandomState instance or None, default=None
+        Pass an int for the same damage in each call.
+        See scikit-learn's glossary.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from colorvae_sk import MissingChannels
+    >>> MissingChannels(n=1, random_state=0).transform(np.ones((1, 1, 1, 3)))[0, 0]
+    array([[ 1., nan,  1.]])
+    """
+
+    _parameter_constraints: ClassVar[dict] = {
+        **BaseDegradation._parameter_constraints,
+        "n": number_or_range(Integral, 0, None, closed="left"),
+    }
+    _writes_nan = True
+
+    def __init__(self, n=1, random_state=None):
+        self.n = n
+        self.random_state = random_state
+
+    def _degrade(self, images, generator):
+        n = self._draw_integer("n", images, generator)
+        shape, device = (*images.shape[:2], 1, 1), images.device
+        order = torch.rand(shape, generator=generator, device=device).argsort(dim=1)
+        return images.masked_fill(order < n, torch.nan)
+
+
 def _any_ahead(flags, size, margin):
     """Whether any of `size` flags from here on is up, along the last axis."""
     counts = functional.pad(flags.cumsum(-1, dtype=torch.int32), (1, 0))
     here = torch.arange(flags.shape[-1] - margin, device=flags.device)
     ahead = torch.take_along_dim(counts, here + size, dim=-1)
     return ahead > counts[..., : len(here)]
+
+
+def _distance_from_a_line(images, generator):
+    """How far each pixel is from a line, drawn for each image: (n, 1, H, W)."""
+    size, device = images.shape[2:], images.device
+    shape = (3, len(images), 1, 1, 1)
+    y, x, turn = torch.rand(shape, generator=generator, device=device)
+    down, right = (torch.arange(length, device=device) + 0.5 for length in size)
+    down, right = down[:, None] - y * size[0], right - x * size[1]
+    angle = math.pi * turn
+    return (down * angle.cos() - right * angle.sin()).abs_()

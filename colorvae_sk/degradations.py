@@ -14,8 +14,8 @@ import torch
 from sklearn.pipeline import make_pipeline
 from sklearn.utils._param_validation import StrOptions
 
-from ._blur import GaussianBlur
-from ._colour import ColorCast, Fade, Quantize, luma
+from ._blur import DefocusBlur, GaussianBlur, MotionBlur
+from ._colour import ColorCast, Desaturate, Fade, Quantize, luma
 from ._compression import JPEGCompression
 from ._degradation import (
     BaseDegradation,
@@ -24,19 +24,28 @@ from ._degradation import (
     number_or_range,
     steps_of,
 )
-from ._holes import MissingPixels
-from ._noise import GaussianNoise
+from ._holes import MissingChannels, MissingPixels, MissingScratches
+from ._noise import GaussianNoise, PoissonNoise, SaltPepperNoise
+from ._resolution import Downsample
 
 __all__ = [
     "BaseDegradation",
     "ColorCast",
+    "DefocusBlur",
+    "Desaturate",
+    "Downsample",
     "Fade",
     "GaussianBlur",
     "GaussianNoise",
     "JPEGCompression",
+    "MissingChannels",
     "MissingPixels",
+    "MissingScratches",
+    "MotionBlur",
+    "PoissonNoise",
     "Quantize",
     "RandomDegradation",
+    "SaltPepperNoise",
     "as_degrader",
     "blind_degradation",
     "luma",

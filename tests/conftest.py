@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from skimage import data
 
 
@@ -17,3 +18,8 @@ def photos_uint8():
 def photos(photos_uint8):
     """The same crops, float32 on [0, 1]."""
     return (photos_uint8 / 255).astype(np.float32)
+
+
+@pytest.fixture
+def generator():
+    return torch.Generator().manual_seed(0)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from colorvae_sk import ColorVAE
 from colorvae_sk._batches import TrainingImages
@@ -30,6 +31,25 @@ def dataset(X, y=None, indices=None, patch_size=(4, 4), with_pictures=False):
     target = None if y is None else as_images(y)
     indices = np.arange(len(images)) if indices is None else indices
     return TrainingImages(images, target, indices, patch_size, with_pictures)
+
+
+def tensor(images):
+    """Images (n, H, W, C) as a float32 tensor (n, C, H, W)."""
+    return torch.tensor(np.moveaxis(images, -1, 1), dtype=torch.float32)
+
+
+def flat(value, n=1, channels=1, size=64):
+    """Images of a single tone, as a tensor."""
+    return torch.full((n, channels, size, size), float(value))
+
+
+def holed(photos):
+    """The photos with a missing pixel, a missing channel and a missing photo."""
+    photos = photos.copy()
+    photos[0, 3, 5] = np.nan
+    photos[1, 7, 2, 1] = np.nan
+    photos[2] = np.nan
+    return photos
 
 
 class Never:

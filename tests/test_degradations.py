@@ -1,7 +1,5 @@
-"""Degradations: their physics against other libraries, and what all have in common."""
+"""Degradations: what all have in common, and mixtures of several."""
 
-import io
-import itertools
 import pickle
 import subprocess
 import sys
@@ -9,9 +7,9 @@ import sys
 import numpy as np
 import pytest
 import torch
+from helpers import flat, holed, tensor
 from numpy.testing import assert_allclose, assert_array_equal
-from PIL import Image
-from scipy import ndimage, stats
+from scipy import stats
 from skimage import data
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline, make_pipeline
@@ -19,29 +17,46 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from colorvae_sk.degradations import (
     BaseDegradation,
     ColorCast,
+    DefocusBlur,
+    Desaturate,
+    Downsample,
     Fade,
     GaussianBlur,
     GaussianNoise,
     JPEGCompression,
+    MissingChannels,
     MissingPixels,
+    MissingScratches,
+    MotionBlur,
+    PoissonNoise,
     Quantize,
     RandomDegradation,
+    SaltPepperNoise,
     as_degrader,
     blind_degradation,
-    luma,
 )
 
 DEGRADATIONS = [
     GaussianNoise(sigma=(0.05, 0.2), random_state=0),
     GaussianNoise(sigma=0.1, clip=False, random_state=0),
+    PoissonNoise(peak=(5, 200), random_state=0),
+    PoissonNoise(peak=50, clip=False, random_state=0),
+    SaltPepperNoise(fraction=(0.05, 0.3), salt=(0.2, 0.8), random_state=0),
     GaussianBlur(sigma=(0.5, 3), random_state=0),
+    MotionBlur(length=(2, 9), random_state=0),
+    DefocusBlur(radius=(1, 4), random_state=0),
+    Downsample(factor=(1.5, 4), random_state=0),
+    Downsample(3, ["nearest", "bilinear", "bicubic", "area"], random_state=0),
     JPEGCompression(quality=(5, 95), random_state=0),
     JPEGCompression(quality=20, subsampling="4:4:4", random_state=0),
     ColorCast(random_state=0),
     Fade(random_state=0),
+    Desaturate(strength=(0.3, 1), random_state=0),
     Quantize(n_levels=(2, 16), random_state=0),
     MissingPixels(fraction=(0.1, 0.5), random_state=0),
     MissingPixels(fraction=0.3, size=(2, 5), random_state=0),
+    MissingScratches(n=(1, 4), width=(1, 3), random_state=0),
+    MissingChannels(n=(1, 2), random_state=0),
     RandomDegradation(random_state=0),
     RandomDegradation([GaussianNoise(), GaussianBlur()], random_state=0),
     blind_degradation().set_params(random_state=0),
@@ -49,30 +64,6 @@ DEGRADATIONS = [
 every_degradation = pytest.mark.parametrize(
     "degradation", DEGRADATIONS, ids=lambda degradation: type(degradation).__name__
 )
-
-
-@pytest.fixture
-def generator():
-    return torch.Generator().manual_seed(0)
-
-
-def tensor(images):
-    """Images (n, H, W, C) as a float32 tensor (n, C, H, W)."""
-    return torch.tensor(np.moveaxis(images, -1, 1), dtype=torch.float32)
-
-
-def flat(value, n=1, channels=1, size=64):
-    """Images of a single tone, as a tensor."""
-    return torch.full((n, channels, size, size), float(value))
-
-
-def holed(photos):
-    """The photos with a missing pixel, a missing channel and a missing photo."""
-    photos = photos.copy()
-    photos[0, 3, 5] = np.nan
-    photos[1, 7, 2, 1] = np.nan
-    photos[2] = np.nan
-    return photos
 
 
 # ------------------------------------------------------------- what holds for all
@@ -114,19 +105,19 @@ def test_image_meets_the_same_damage_in_any_order_batch_and_dtype(
 
 
 def test_image_meets_the_same_damage_in_another_process(photos):
-    noise = GaussianNoise(random_state=7)
     code = (
-        "import pickle, sys; from colorvae_sk import GaussianNoise;"
-        "noise, photos = pickle.load(sys.stdin.buffer);"
-        "sys.stdout.buffer.write(noise.transform(photos).tobytes())"
+        "import pickle, sys; degradations, photos = pickle.load(sys.stdin.buffer);"
+        "degraded = [d.transform(photos) for d in degradations];"
+        "sys.stdout.buffer.write(pickle.dumps(degraded))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],
-        input=pickle.dumps((noise, photos)),
+        input=pickle.dumps((DEGRADATIONS, photos)),
         capture_output=True,
         check=True,
     )
-    assert done.stdout == noise.transform(photos).tobytes()
+    for degradation, there in zip(DEGRADATIONS, pickle.loads(done.stdout), strict=True):
+        assert_array_equal(degradation.transform(photos), there)
 
 
 def test_equal_images_meet_equal_damage_and_others_another():
@@ -267,7 +258,20 @@ def test_table_that_is_not_on_the_unit_interval_is_damaged_on_its_own_scale():
         (GaussianNoise(None), "'sigma'"),
         (GaussianNoise(clip=2), "'clip'"),
         (GaussianNoise(random_state="x"), "'random_state'"),
+        (PoissonNoise(0), "'peak' parameter of PoissonNoise"),
+        (PoissonNoise((10, 2**25)), "'peak'"),
+        (PoissonNoise(clip="no"), "'clip'"),
+        (SaltPepperNoise(1.1), "'fraction'"),
+        (SaltPepperNoise(salt=(-0.1, 0.5)), "'salt'"),
         (GaussianBlur(-1), "'sigma' parameter of GaussianBlur"),
+        (MotionBlur(-1), "'length'"),
+        (MotionBlur(angle=np.inf), "'angle'"),
+        (MotionBlur(angle=(90, 0)), "with low <= high"),
+        (DefocusBlur((3, 1)), "'radius'"),
+        (Downsample(0.5), "'factor'"),
+        (Downsample(filter="lanczos"), "'filter'.*'bicubic'.* or a list of some of"),
+        (Downsample(filter=["area", "box"]), "'filter'"),
+        (Downsample(filter=[]), "'filter'"),
         (JPEGCompression(0), r"int in the range \[1, 100\]"),
         (JPEGCompression(101), "'quality'"),
         (JPEGCompression((10, 30.5)), "'quality'"),
@@ -277,10 +281,15 @@ def test_table_that_is_not_on_the_unit_interval_is_damaged_on_its_own_scale():
         (Fade(contrast=1.1), "'contrast'"),
         (Fade(saturation=(0, 2)), "'saturation'"),
         (Fade(pivot=-0.1), "'pivot'"),
+        (Desaturate(1.2), "'strength'"),
         (Quantize(1), "'n_levels'"),
         (MissingPixels(1.5), "'fraction'"),
         (MissingPixels(size=0), "'size'"),
         (MissingPixels(size=2.0), "'size'"),
+        (MissingScratches(-1), "'n' parameter of MissingScratches"),
+        (MissingScratches(1.5), "'n'"),
+        (MissingScratches(width=(0.5, 2)), "'width'"),
+        (MissingChannels((2, 1)), "'n' parameter of MissingChannels"),
         (RandomDegradation(n=-1), "'n'"),
         (RandomDegradation([]), "empty list"),
         (RandomDegradation(GaussianNoise()), "'degradations'"),
@@ -332,208 +341,6 @@ def test_both_ends_of_a_pair_of_integers_are_drawn(generator):
 
 
 # ------------------------------------------------------------------ the physics
-
-
-def test_noise_has_the_variance_asked_for_and_is_white(generator):
-    noise = GaussianNoise(0.1, clip=False)._degrade(flat(0.5, 4, 3), generator) - 0.5
-    channels = noise.movedim(1, 0).reshape(3, -1).numpy()
-    assert stats.kstest(channels.ravel(), stats.norm(0, 0.1).cdf).pvalue > 0.01
-    assert_allclose(np.cov(channels), 0.01 * np.eye(3), atol=4e-4)
-    neighbours = np.corrcoef(noise[..., 1:].flatten(), noise[..., :-1].flatten())
-    assert abs(neighbours[0, 1]) < 0.02
-
-
-def test_each_image_draws_its_own_noise_level(generator):
-    noisy = GaussianNoise((0, 0.2), clip=False)._degrade(flat(0.5, 500), generator)
-    sigmas = noisy.std(dim=(1, 2, 3))
-    assert stats.kstest(sigmas.numpy(), stats.uniform(0, 0.2).cdf).pvalue > 0.01
-
-
-def test_clipped_noise_is_unclipped_noise_clipped(photos):
-    clipped = GaussianNoise(0.5, random_state=0).transform(photos)
-    unclipped = GaussianNoise(0.5, clip=False, random_state=0).transform(photos)
-    assert unclipped.min() < 0 and unclipped.max() > 1
-    assert_array_equal(clipped, unclipped.clip(0, 1))
-
-
-@pytest.mark.parametrize("sigma", [0, 0.1, 0.3, 0.5, 1, 1.6, 2.9, 6.3])
-@pytest.mark.parametrize("size", [(16, 16), (1, 1), (3, 1), (7, 13)])
-def test_blur_is_that_of_scipy(sigma, size, photos):
-    photos = photos[:, : size[0], : size[1]].astype(np.float64)
-    expected = ndimage.gaussian_filter(photos, (0, sigma, sigma, 0), mode="reflect")
-    assert_allclose(GaussianBlur(sigma).transform(photos), expected, atol=2e-6)
-
-
-def test_each_image_of_a_batch_is_blurred_by_its_own_sigma(photos):
-    blur, sigmas = GaussianBlur((0, 3)), [0.0, 0.2, 0.9, 1.6, 2.4, 3.0]
-    blur._draw = lambda *_: torch.tensor(sigmas).reshape(-1, 1, 1, 1)
-    blurred = np.moveaxis(blur._degrade(tensor(photos), None).numpy(), 1, -1)
-    for image, photo, sigma in zip(blurred, photos, sigmas, strict=True):
-        expected = ndimage.gaussian_filter(photo, (sigma, sigma, 0))
-        assert_allclose(image, expected, atol=2e-6)
-
-
-def test_blur_averages_the_pixels_that_are_there(photos):
-    photos = holed(photos)[:2]
-    there = ~np.isnan(photos)
-
-    def smooth(images):
-        return ndimage.gaussian_filter(images.astype(float), (0, 1.5, 1.5, 0))
-
-    expected = smooth(np.where(there, photos, 0)) / smooth(there)
-    blurred = GaussianBlur(1.5).transform(photos)
-    assert_allclose(blurred[there], expected[there], atol=2e-6)
-
-
-PICTURES = {
-    "even astronaut": data.astronaut()[30:158, 150:284],
-    "odd cat": data.chelsea()[50:151, 100:213],
-    "odd coffee": data.coffee()[100:197, 250:383],
-    "narrow": data.astronaut()[100:117, 200:203],
-    "flat": data.chelsea()[60:63, 100:205],
-    "corners of the colour cube": np.kron(
-        np.array(list(itertools.product((0, 255), repeat=3)), np.uint8)[None],
-        np.ones((20, 21, 1), np.uint8),
-    ),
-    "pixel": data.astronaut()[100:101, 200:201],
-}
-
-
-def by_pillow(picture, quality, subsampling="4:2:0"):
-    """Write a JPEG file with libjpeg and read it."""
-    file = io.BytesIO()
-    options = {"quality": quality, "subsampling": subsampling}
-    Image.fromarray(picture).save(file, "JPEG", **options)
-    return np.asarray(Image.open(file)).astype(float)
-
-
-@pytest.mark.parametrize("quality", [1, 5, 10, 30, 50, 80, 95, 100])
-@pytest.mark.parametrize("subsampling", ["4:2:0", "4:2:2", "4:4:4"])
-@pytest.mark.parametrize("picture", PICTURES.values(), ids=PICTURES)
-def test_jpeg_is_that_of_pillow(picture, quality, subsampling):
-    compressed = JPEGCompression(quality, subsampling).transform([picture])[0]
-    difference = np.abs(compressed - by_pillow(picture, quality, subsampling))
-    assert difference.mean() < 0.4  # grey levels; measured: 0.19, 0.33 if narrow
-
-
-@pytest.mark.parametrize("subsampling", ["4:2:0", "4:2:2"])
-def test_jpeg_ends_where_that_of_pillow_does(subsampling):
-    picture = PICTURES["even astronaut"]
-    compressed = JPEGCompression(30, subsampling).transform([picture])[0]
-    difference = np.abs(compressed - by_pillow(picture, 30, subsampling))
-    assert max(difference[:, -1].mean(), difference[-1].mean()) < 0.05
-
-
-@pytest.mark.parametrize("quality", [5, 30, 80])
-def test_jpeg_of_a_grey_picture_is_that_of_pillow(quality):
-    picture = np.ascontiguousarray(PICTURES["odd cat"][..., 1])
-    compressed = JPEGCompression(quality).transform([picture])[0]
-    assert np.abs(compressed - by_pillow(picture, quality)).mean() < 0.2
-
-
-def test_each_image_of_a_batch_is_compressed_by_its_own_quality(photos):
-    jpeg, qualities = JPEGCompression((1, 100)), [1, 8, 30, 50, 77, 100]
-    jpeg._draw_integer = lambda *_: torch.tensor(qualities).reshape(-1, 1, 1, 1)
-    batch = jpeg._degrade(tensor(photos), None)
-    for i, quality in enumerate(qualities):
-        alone = JPEGCompression(quality).transform(photos[i : i + 1])
-        assert_allclose(batch[i : i + 1], np.moveaxis(alone, -1, 1), atol=1e-6)
-
-
-def test_jpeg_of_floats_clips_and_rounds_them_first(photos_uint8):
-    values = photos_uint8 / 255
-    values[0, :4], values[1, :4] = 1.7, -0.4
-    stored = np.round(values.clip(0, 1) * 255).astype(np.uint8)
-    jpeg = JPEGCompression(60)
-    assert_allclose(jpeg.transform(values) * 255, jpeg.transform(stored), atol=1e-4)
-
-
-def test_cast_follows_its_formula(photos):
-    cast = ColorCast(gain=1.3, gamma=0.8).transform(photos)
-    expected = np.round((1.3 * photos.astype(float) ** 0.8).clip(0, 1) * 255) / 255
-    assert_allclose(cast, expected, atol=1e-6)
-
-
-def test_cast_has_a_gain_per_channel_and_one_gamma_per_image(generator):
-    tones = torch.tensor([0.3, 0.6]).reshape(1, 1, 1, 2).expand(400, 3, 1, 2)
-    low, high = ColorCast()._degrade(tones, generator).unbind(dim=3)
-    gamma = (torch.log(high / low) / np.log(2))[..., 0]
-    gain = low[..., 0] / 0.3**gamma
-    clear = (high[..., 0] < 1).all(dim=1)  # no channel was clipped
-    assert clear.sum() > 200
-    # 8 bits leave the exponents of the channels equal to a few hundredths
-    assert gamma[clear].std(dim=1).max() < 0.05
-    assert gain[clear].std(dim=1).mean() > 0.1
-    assert 0.65 < gamma[clear].min() < 0.8 and 1.3 < gamma[clear].max() < 1.45
-    assert 0.55 < gain[clear].min() < 0.65 and gain[clear].max() < 1.5
-
-
-def test_cast_takes_values_below_zero_for_black():
-    values = np.array([[[[-0.2, 0.0, 0.5]]]])
-    assert_allclose(ColorCast(1, 0.5).transform(values)[0, 0, 0, :2], 0)
-
-
-def test_fade_follows_its_formula(photos):
-    faded = Fade(contrast=0.6, saturation=0.3, pivot=0.55).transform(photos)
-    photos = photos.astype(float)
-    grey = photos @ [0.299, 0.587, 0.114]
-    pale = grey[..., None] + 0.3 * (photos - grey[..., None])
-    expected = np.round((0.55 + 0.6 * (pale - 0.55)) * 255) / 255
-    rounded_elsewhere = np.abs(faded - expected) > 1e-6  # halves, in float32
-    assert rounded_elsewhere.mean() < 0.01
-    assert_allclose(faded, expected, atol=1.01 / 255)
-
-
-def test_fade_without_saturation_leaves_grey(photos):
-    faded = Fade(saturation=0).transform(photos)
-    assert_allclose(faded, faded[..., :1].repeat(3, axis=3), atol=1.01 / 255)
-
-
-def test_luma_leaves_out_the_channel_that_is_missing():
-    pixel = torch.tensor([0.4, torch.nan, 0.8]).reshape(1, 3, 1, 1)
-    expected = (0.299 * 0.4 + 0.114 * 0.8) / (0.299 + 0.114)
-    assert luma(pixel).item() == pytest.approx(expected)
-    assert luma(pixel[:, [0, 2]]).item() == pytest.approx(0.6)
-    assert luma(pixel[:, 1:2]).isnan()
-
-
-@pytest.mark.parametrize("n_levels", [2, 5, 256])
-def test_quantize_leaves_so_many_levels(n_levels):
-    ramp = np.linspace(-0.2, 1.2, 5000).reshape(1, 50, 100)
-    rounded = Quantize(n_levels).transform(ramp)
-    levels = np.linspace(0, 1, n_levels)
-    assert_allclose(np.unique(rounded), levels, atol=1e-7)
-    nearest = np.abs(ramp[..., None] - levels).min(axis=-1)
-    assert_allclose(np.abs(ramp - rounded), nearest, atol=1e-6)
-
-
-@pytest.mark.parametrize("size", [1, 4, 9])
-@pytest.mark.parametrize("fraction", [0.0, 0.05, 0.3, 0.8, 1.0])
-def test_fraction_of_the_pixels_is_missing_in_all_channels(fraction, size, generator):
-    images = flat(0.5, n=200, channels=3, size=32)
-    missing = MissingPixels(fraction, size)._degrade(images, generator).isnan()
-    assert torch.equal(missing.all(dim=1), missing.any(dim=1))
-    shares = missing.float().mean(dim=(1, 2, 3))
-    error = 4 * shares.std() / np.sqrt(len(shares)) + 1e-6
-    assert abs(shares.mean() - fraction) < error
-    corners = missing[:, 0, [0, 0, -1, -1], [0, -1, 0, -1]].float().mean()
-    assert abs(corners - fraction) < 0.1  # the border is no safer than the middle
-
-
-def test_missing_blocks_are_squares_of_the_size_asked_for(generator):
-    degradation = MissingPixels(0.3, size=(3, 7))
-    drawn = degradation._draw_integer("size", flat(0, 20), generator).flatten()
-    degradation._draw_integer = lambda *_: drawn.reshape(-1, 1, 1, 1)
-    missing = degradation._degrade(flat(0, 20), generator).isnan()[:, 0].numpy()
-    for size, image in zip(drawn.tolist(), missing, strict=True):
-        # Beyond the border a block goes on, so everything there may be missing.
-        image = np.pad(image, size, constant_values=True)
-        opened = ndimage.binary_opening(image, np.ones((size, size)))
-        assert_array_equal(opened, image)
-        larger = ndimage.binary_opening(image, np.ones((size + 1, size + 1)))
-        assert (
-            larger[size:-size, size:-size].sum() < image[size:-size, size:-size].sum()
-        )
 
 
 # -------------------------------------------------------------- several of them

@@ -14,7 +14,7 @@ import colorvae_sk
 FLOORS = [
     {"networks", "losses", "_images", "_pictures", "_tiling"},
     {"_batches", "_inference", "_degradation", "_jpeg"},
-    {"_blur", "_colour", "_compression", "_holes", "_noise"},
+    {"_blur", "_colour", "_compression", "_holes", "_noise", "_resolution"},
     {"degradations", "augmentations", "metrics", "datasets"},
     {"_net"},
     {"_base"},
