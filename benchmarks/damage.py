@@ -86,7 +86,9 @@ def bind(degrade, generator):
 def of_albumentations():
     """The nearest of albumentations, picture by picture."""
     import albumentations as A
+    import cv2
 
+    scaling = {"downscale": cv2.INTER_AREA, "upscale": cv2.INTER_CUBIC}
     noise = A.GaussNoise(std_range=(0, 0.2), p=1)
     blur = A.GaussianBlur(sigma_limit=(0.1, 3), blur_limit=0, p=1)
     jpeg = A.ImageCompression(quality_range=(5, 95), p=1)
@@ -114,7 +116,7 @@ def of_albumentations():
         "contrast and saturation": fade,
         "grey": A.ToGray(p=1),
         "few levels": levels,
-        "downsampling": A.Downscale((0.25, 0.5), p=1),
+        "downsampling": A.Downscale((0.25, 0.5), interpolation_pair=scaling, p=1),
         "missing pixels": A.PixelDropout(0.15, p=1),
         "missing blocks": blocks,
         "mixture of three": A.SomeOf([noise, blur, jpeg], n=2, p=1),
@@ -180,7 +182,8 @@ def patches_of(photos, n):
         photo = photos[i % len(photos)]
         row, column = (rng.integers(side - SIDE + 1) for side in photo.shape[:2])
         patches.append(photo[row : row + SIDE, column : column + SIDE])
-    return torch.from_numpy(np.stack(patches)).permute(0, 3, 1, 2).float() / 255
+    stacked = np.ascontiguousarray(np.stack(patches).transpose(0, 3, 1, 2))
+    return torch.from_numpy(stacked).float() / 255
 
 
 @torch.no_grad()

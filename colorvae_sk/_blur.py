@@ -9,6 +9,8 @@ import torch
 from torch.nn import functional
 
 from ._degradation import BaseDegradation, ends, number_or_range
+from ._separable import LONGEST, apply_along_axes
+from .networks import may_miss
 
 
 class GaussianBlur(BaseDegradation):
@@ -207,9 +209,9 @@ def _normalized(kernels):
 def _blur_what_is_there(images, blur):
     """Take weighted means, leaving missing pixels out of them."""
     images = images.contiguous()  # with channels last, rows take six times as long
-    missing = images.isnan()
-    if not missing.any():
+    if not may_miss(images):
         return blur(images)
+    missing = images.isnan()
     seen = blur((~missing).float())
     blurred = blur(images.nan_to_num()) / seen
     return torch.where(missing, images, blurred)
@@ -230,6 +232,9 @@ def _convolve(images, kernels):
 
 def _convolve_axes(images, kernels):
     """Filter rows and columns of images (n, C, H, W) with kernels (n, 1, 1, taps)."""
+    if max(images.shape[2:]) <= LONGEST:
+        matrices = [_matrices(kernels, length) for length in images.shape[2:]]
+        return apply_along_axes(images, *matrices)
     for axis in (2, 3):
         length, n_taps = images.shape[axis], kernels.shape[3]
         padded = images.index_select(axis, _mirror(length, n_taps // 2, images.device))
@@ -238,6 +243,16 @@ def _convolve_axes(images, kernels):
             shifted = padded.narrow(axis, tap, length)
             images.addcmul_(shifted, kernels[..., tap : tap + 1])
     return images
+
+
+def _matrices(kernels, length):
+    """The filter as matrices (n, length, length) that act on an axis."""
+    n_images, n_taps = len(kernels), kernels.shape[3]
+    mirrored = _mirror(length, n_taps // 2, kernels.device)
+    sources = mirrored.unfold(0, n_taps, 1)[:length]  # of each place, by tap
+    matrices = kernels.new_zeros((n_images, length, length))
+    taps = kernels.reshape(n_images, 1, n_taps).expand(-1, length, -1)
+    return matrices.scatter_add_(2, sources.expand(n_images, -1, -1), taps)
 
 
 def _mirror(length, margin, device):

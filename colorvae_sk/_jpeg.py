@@ -76,7 +76,7 @@ def compress_jpeg(images, quality, subsampling="4:2:0"):
         Multiples of 1/255.
     """
     grid, quality = _GRIDS[subsampling], quality.reshape(-1, 1, 1, 1)
-    pixels = (images.clamp(0, 1) * 255).round_()
+    pixels = images.clamp(0, 1).mul_(255).round_()
     luma_steps = _scale_steps(_LUMA_STEPS, quality)
     if images.shape[1] != 3:
         return (_code(pixels - 128, luma_steps) + 128) / 255
@@ -84,7 +84,7 @@ def compress_jpeg(images, quality, subsampling="4:2:0"):
     luma = _code(luma, luma_steps)
     chroma = _code(_shrink(chroma, grid), _scale_steps(_CHROMA_STEPS, quality))
     chroma = _enlarge(chroma, grid, luma.shape[2:])
-    return _to_rgb(luma, chroma) / 255
+    return _to_rgb(luma, chroma).div_(255)
 
 
 def _scale_steps(steps, quality):
@@ -97,16 +97,23 @@ def _scale_steps(steps, quality):
 def _to_ycc(pixels):
     """RGB (n, 3, H, W) on 0..255 -> luma (n, 1, H, W), chroma (n, 2, H, W), signed."""
     red, green, blue = pixels.split(1, dim=1)
-    luma = 0.299 * red + 0.587 * green + 0.114 * blue
-    chroma = torch.cat([(blue - luma) / 1.772, (red - luma) / 1.402], dim=1)
-    return luma.round() - 128, chroma.round_().clamp_(-128, 127)
+    luma = (0.299 * red).add_(green, alpha=0.587).add_(blue, alpha=0.114)
+    chroma = torch.empty_like(pixels[:, :2])
+    for plane, colour, scale in ((0, blue, 1.772), (1, red, 1.402)):
+        part = chroma[:, plane : plane + 1]
+        torch.sub(colour, luma, out=part).div_(scale)
+    return luma.round_().sub_(128), chroma.round_().clamp_(-128, 127)
 
 
 def _to_rgb(luma, chroma):
     """Luma (n, 1, H, W), chroma (n, 2, H, W), signed -> RGB (n, 3, H, W) on 0..255."""
     cb, cr = chroma.split(1, dim=1)
-    colour = torch.cat([1.402 * cr, -0.344136 * cb - 0.714136 * cr, 1.772 * cb], dim=1)
-    return colour.add_(luma + 128).round_().clamp_(0, 255)
+    colours = (luma + 128).repeat(1, 3, 1, 1)
+    red, green, blue = colours.split(1, dim=1)
+    red.add_(cr, alpha=1.402)
+    green.sub_(cb, alpha=0.344136).sub_(cr, alpha=0.714136)
+    blue.add_(cb, alpha=1.772)
+    return colours.round_().clamp_(0, 255)
 
 
 def _shrink(chroma, grid):
@@ -114,7 +121,9 @@ def _shrink(chroma, grid):
     if grid.cell == (1, 1):
         return chroma
     down, across = grid.cell
-    means = functional.avg_pool2d(_pad(chroma, down, 8 * across), grid.cell)
+    padded = _pad(chroma, down, 8 * across)
+    rows = sum(padded[..., i::down, :] for i in range(1, down)) + padded[..., ::down, :]
+    means = (rows[..., ::2] + rows[..., 1::2]).div_(down * across)
     return _floor_by_turns(means, grid.shrink_offsets)
 
 
@@ -125,15 +134,30 @@ def _enlarge(chroma, grid, shape):
     height, width = shape
     # What pads the last blocks must not shine in: the filter ends where the image does.
     chroma = chroma[..., : math.ceil(width / 2)]
-    mode = "bilinear" if width > 4 else "nearest"  # as the IJG does
-    chroma = functional.interpolate(chroma, scale_factor=grid.cell, mode=mode)
+    weight = 0.25 if width > 4 else 0.0  # the IJG repeats narrow pictures' colours
+    for axis, factor in enumerate(grid.cell, start=2):
+        chroma = _double(chroma, axis, weight) if factor == 2 else chroma
     return _floor_by_turns(chroma, grid.enlarge_offsets)[..., :height, :width]
+
+
+def _double(plane, axis, weight):
+    """Twice as many values along an axis, each leaning to its nearer neighbour."""
+    length = plane.shape[axis]
+    first, last = plane.narrow(axis, 0, 1), plane.narrow(axis, length - 1, 1)
+    before = torch.cat([first, plane.narrow(axis, 0, length - 1)], dim=axis)
+    after = torch.cat([plane.narrow(axis, 1, length - 1), last], dim=axis)
+    shape = list(plane.shape)
+    shape.insert(axis + 1, 2)
+    pairs = plane.new_empty(shape)
+    for i, neighbour in enumerate((before, after)):
+        torch.lerp(plane, neighbour, weight, out=pairs.select(axis + 1, i))
+    return pairs.flatten(axis, axis + 1)
 
 
 def _floor_by_turns(plane, offsets):
     """Add one offset in even and one in odd columns, then drop the decimals."""
     offsets = torch.tensor(offsets, device=plane.device)  # the width is even
-    return (plane + offsets.repeat(plane.shape[3] // 2)).floor_()
+    return plane.add_(offsets.repeat(plane.shape[3] // 2)).floor_()
 
 
 def _pad(plane, down, across):
@@ -150,7 +174,7 @@ def _code(plane, steps):
     blocks = _quantize(_to_blocks(padded), steps)
     plane = _from_blocks(blocks, padded.shape)[..., :height, :width]
     # Halves go up; they are frequent in flat blocks and floats just miss some of them.
-    return (plane + 0.501).floor_().clamp_(-128, 127)
+    return plane.add(0.501).floor_().clamp_(-128, 127)
 
 
 def _quantize(blocks, steps):
@@ -158,8 +182,8 @@ def _quantize(blocks, steps):
     basis = _COSINES.to(blocks.device)
     # The IJG's transform yields eighths, so halves are frequent; they go outwards.
     eighths = (blocks @ (8 * basis).T).round_()
-    levels = (eighths.abs() / (8 * steps)).add_(0.5).floor_().copysign_(eighths)
-    return (levels * steps) @ basis
+    levels = eighths.abs().div_(8 * steps).add_(0.5).floor_().copysign_(eighths)
+    return levels.mul_(steps) @ basis
 
 
 def _to_blocks(plane):

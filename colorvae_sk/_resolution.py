@@ -1,5 +1,6 @@
 """Resolution: what is lost when a picture is stored too small."""
 
+from functools import lru_cache
 from numbers import Real
 from typing import ClassVar
 
@@ -8,6 +9,7 @@ from sklearn.utils._param_validation import StrOptions
 from torch.nn import functional
 
 from ._degradation import BaseDegradation, fill_missing_with_means, number_or_range
+from ._separable import LONGEST, apply_along_axes
 
 _MODES = {  # how torch calls them, and whether they can smooth before they shrink
     "nearest": {"mode": "nearest-exact"},
@@ -88,11 +90,13 @@ class Downsample(BaseDegradation):
     def _degrade(self, images, generator):
         factors = self._draw("factor", images, generator).flatten().tolist()
         filters = self._draw_filters(images, generator)
-        filled = fill_missing_with_means(images.contiguous())
-        # One by one: each image has a small size of its own.
-        resized = torch.cat(list(map(_shrink, filled.split(1), factors, filters)))
+        filled = fill_missing_with_means(images)
+        resized = _resize(filled.contiguous(), factors, filters)
         low, high = filled.amin((2, 3), True), filled.amax((2, 3), True)
-        return torch.where(images.isnan(), images, resized.clamp(low, high))
+        resized = resized.clamp(low, high)
+        if filled is images:
+            return resized
+        return torch.where(images.isnan(), images, resized)
 
     def _draw_filters(self, images, generator):
         """The name of a filter for each image."""
@@ -105,9 +109,39 @@ class Downsample(BaseDegradation):
         return [self.filter[i] for i in drawn.tolist()]
 
 
+def _resize(images, factors, filters):
+    """Shrink each image by a factor of its own and enlarge it again."""
+    if max(images.shape[2:]) > LONGEST:
+        return torch.cat(list(map(_shrink, images.split(1), factors, filters)))
+    matrices = [_matrices(length, factors, filters) for length in images.shape[2:]]
+    return apply_along_axes(images, *(m.to(images.device) for m in matrices))
+
+
+def _matrices(length, factors, filters):
+    """What happens to an axis of each image, as matrices (n, length, length)."""
+    small = [_small(length, factor) for factor in factors]
+    return torch.stack(
+        [_matrix(length, *how) for how in zip(small, filters, strict=True)]
+    )
+
+
+@lru_cache(1024)
+def _matrix(length, small, filter):
+    """What shrinking an axis to a small length and enlarging it does, as a matrix."""
+    across = torch.eye(length).reshape(1, 1, length, length)
+    shrunk = functional.interpolate(across, (length, small), **_MODES[filter])
+    enlarged = functional.interpolate(shrunk, (length, length), **_MODES["bicubic"])
+    return enlarged[0, 0].T.contiguous()
+
+
+def _small(length, factor):
+    """How long an axis is when it is so many times shorter."""
+    return max(1, round(length / factor))
+
+
 def _shrink(image, factor, filter):
     """Shrink an image (1, C, H, W) and enlarge it again."""
     size = tuple(image.shape[2:])
-    small = tuple(max(1, round(length / factor)) for length in size)
+    small = tuple(_small(length, factor) for length in size)
     shrunk = functional.interpolate(image, small, **_MODES[filter])
     return functional.interpolate(shrunk, size, **_MODES["bicubic"])
