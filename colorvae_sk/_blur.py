@@ -233,8 +233,10 @@ def _convolve(images, kernels):
 def _convolve_axes(images, kernels):
     """Filter rows and columns of images (n, C, H, W) with kernels (n, 1, 1, taps)."""
     if max(images.shape[2:]) <= LONGEST:
-        matrices = [_matrices(kernels, length) for length in images.shape[2:]]
-        return apply_along_axes(images, *matrices)
+        across = _matrices(kernels, images.shape[3])
+        is_square = images.shape[2] == images.shape[3]
+        down = across if is_square else _matrices(kernels, images.shape[2])
+        return apply_along_axes(images, down, across)
     for axis in (2, 3):
         length, n_taps = images.shape[axis], kernels.shape[3]
         padded = images.index_select(axis, _mirror(length, n_taps // 2, images.device))

@@ -70,9 +70,8 @@ def ends(parameter):
 def draw_uniform(parameter, images, generator, n_channels=1):
     """Values (n, n_channels, 1, 1) of a parameter: uniform from a pair, or itself."""
     low, high = ends(parameter)
-    shape, device = (len(images), n_channels, 1, 1), images.device
-    uniform = torch.rand(shape, generator=generator, device=device)
-    return low + (high - low) * uniform
+    values = torch.empty((len(images), n_channels, 1, 1), device=images.device)
+    return values.uniform_(low, high, generator=generator)
 
 
 class DrawRecorder(torch.Generator):

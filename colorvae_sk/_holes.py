@@ -176,7 +176,8 @@ def _any_ahead(flags, size, margin):
     """Whether any of `size` flags from here on is up, along the last axis."""
     counts = functional.pad(flags.cumsum(-1, dtype=torch.int32), (1, 0))
     here = torch.arange(flags.shape[-1] - margin, device=flags.device)
-    ahead = torch.take_along_dim(counts, here + size, dim=-1)
+    places = (here + size).expand(*counts.shape[:-1], -1)
+    ahead = counts.gather(-1, places)
     return ahead > counts[..., : len(here)]
 
 

@@ -13,25 +13,29 @@ import torch
 from torch.nn import functional
 
 # Quantisation steps at quality 50: ITU-T T.81 (1992), tables K.1 and K.2.
-_LUMA_STEPS = (
-    (16, 11, 10, 16, 24, 40, 51, 61),
-    (12, 12, 14, 19, 26, 58, 60, 55),
-    (14, 13, 16, 24, 40, 57, 69, 56),
-    (14, 17, 22, 29, 51, 87, 80, 62),
-    (18, 22, 37, 56, 68, 109, 103, 77),
-    (24, 35, 55, 64, 81, 104, 113, 92),
-    (49, 64, 78, 87, 103, 121, 120, 101),
-    (72, 92, 95, 98, 112, 100, 103, 99),
+_LUMA_STEPS = torch.tensor(
+    [
+        (16, 11, 10, 16, 24, 40, 51, 61),
+        (12, 12, 14, 19, 26, 58, 60, 55),
+        (14, 13, 16, 24, 40, 57, 69, 56),
+        (14, 17, 22, 29, 51, 87, 80, 62),
+        (18, 22, 37, 56, 68, 109, 103, 77),
+        (24, 35, 55, 64, 81, 104, 113, 92),
+        (49, 64, 78, 87, 103, 121, 120, 101),
+        (72, 92, 95, 98, 112, 100, 103, 99),
+    ]
 )
-_CHROMA_STEPS = (
-    (17, 18, 24, 47, 99, 99, 99, 99),
-    (18, 21, 26, 66, 99, 99, 99, 99),
-    (24, 26, 56, 99, 99, 99, 99, 99),
-    (47, 66, 99, 99, 99, 99, 99, 99),
-    (99, 99, 99, 99, 99, 99, 99, 99),
-    (99, 99, 99, 99, 99, 99, 99, 99),
-    (99, 99, 99, 99, 99, 99, 99, 99),
-    (99, 99, 99, 99, 99, 99, 99, 99),
+_CHROMA_STEPS = torch.tensor(
+    [
+        (17, 18, 24, 47, 99, 99, 99, 99),
+        (18, 21, 26, 66, 99, 99, 99, 99),
+        (24, 26, 56, 99, 99, 99, 99, 99),
+        (47, 66, 99, 99, 99, 99, 99, 99),
+        (99, 99, 99, 99, 99, 99, 99, 99),
+        (99, 99, 99, 99, 99, 99, 99, 99),
+        (99, 99, 99, 99, 99, 99, 99, 99),
+        (99, 99, 99, 99, 99, 99, 99, 99),
+    ]
 )
 
 
@@ -90,8 +94,8 @@ def compress_jpeg(images, quality, subsampling="4:2:0"):
 def _scale_steps(steps, quality):
     """Quantisation steps (n, 1, 1, 64) for a quality (n, 1, 1, 1), the IJG's rule."""
     percent = torch.where(quality < 50, (5000 / quality).floor(), 200 - 2 * quality)
-    steps = torch.tensor(steps, device=quality.device).flatten()
-    return ((steps * percent + 50) / 100).floor().clamp(1, 255)
+    steps = steps.to(quality.device).flatten()
+    return (steps * percent).add_(50).div_(100).floor_().clamp_(1, 255)
 
 
 def _to_ycc(pixels):
@@ -181,7 +185,7 @@ def _quantize(blocks, steps):
     """Round the cosine coefficients of blocks (n, C, N, 64) to multiples of steps."""
     basis = _COSINES.to(blocks.device)
     # The IJG's transform yields eighths, so halves are frequent; they go outwards.
-    eighths = (blocks @ (8 * basis).T).round_()
+    eighths = (blocks @ basis.T).mul_(8).round_()
     levels = eighths.abs().div_(8 * steps).add_(0.5).floor_().copysign_(eighths)
     return levels.mul_(steps) @ basis
 

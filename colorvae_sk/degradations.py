@@ -123,30 +123,47 @@ class RandomDegradation(BaseDegradation):
         self.random_state = random_state
 
     def _degrade(self, images, generator):
-        images, choices = images.clone(), self._choices()
-        for turn in self._draw_turns(images, generator, len(choices)):
-            for choice in set(turn.tolist()) - {-1}:
-                members = (turn == choice).nonzero()[:, 0].to(images.device)
-                degraded = degrade_in_turn(choices[choice], images[members], generator)
-                images[members] = degraded
+        images = images.clone()
+        stories = self._draw_stories(len(images), generator)
+        while any(stories):
+            for step, members in next_of(stories):
+                if len(members) == len(images):
+                    images = step._degrade(images, generator)
+                else:
+                    members = torch.tensor(members, device=images.device)
+                    images[members] = step._degrade(images[members], generator)
+            stories = [story[1:] for story in stories]
         return images
 
-    def _draw_turns(self, images, generator, n_choices):
-        """Which degradation each image meets in each turn: (turns, n), -1 for none."""
+    def _draw_stories(self, n_images, generator):
+        """For each image the list of what befalls it, mixtures in it drawn too."""
+        choices = self._choices()
+        turns = self._draw_turns(n_images, generator, len(choices))
+        stories = [
+            list(chain.from_iterable(choices[i] for i in turn if i >= 0))
+            for turn in turns
+        ]
+        while any(isinstance(step, RandomDegradation) for step in chain(*stories)):
+            stories = unfold_first_mixtures(stories, generator)
+        return stories
+
+    def _draw_turns(self, n_images, generator, n_choices):
+        """Which degradations each image meets: a list of lists, -1 for none."""
         weights = self._weights(n_choices)
         low, high = (min(end, int((weights > 0).sum())) for end in ends(self.n))
-        options = {"generator": generator, "device": images.device}
-        arrival = torch.empty((len(images), n_choices), device=images.device)
-        arrival.exponential_(generator=generator).div_(weights.to(images.device))
+        device = generator.device
+        options = {"generator": generator, "device": device}
+        arrival = torch.empty((n_images, n_choices), device=device)
+        arrival.exponential_(generator=generator).div_(weights.to(device))
         drawn = arrival.argsort(dim=1)[:, :high]  # the likelier, the earlier
-        count = torch.randint(low, high + 1, (len(images), 1), **options)
-        drawn = drawn.where(torch.arange(high, device=images.device) < count, n_choices)
+        count = torch.randint(low, high + 1, (n_images, 1), **options)
+        drawn = drawn.where(torch.arange(high, device=device) < count, n_choices)
         if self.order == "given":
             drawn = drawn.sort(dim=1).values
         elif self.weights is not None:
             shuffled = torch.rand(drawn.shape, **options).argsort(dim=1)
             drawn = drawn.gather(1, shuffled)
-        return drawn.where(drawn < n_choices, -1).T.cpu()
+        return drawn.where(drawn < n_choices, -1).tolist()
 
     def _weights(self, n_choices):
         if self.weights is None:
@@ -195,6 +212,42 @@ class RandomDegradation(BaseDegradation):
         return any(step._on_cpu for step in chain.from_iterable(self._choices()))
 
 
+def next_of(stories):
+    """Each step that is the next of some images, with the positions of these."""
+    groups = {}
+    for i, story in enumerate(stories):
+        if story:
+            groups.setdefault(identity(story[0]), (story[0], []))[1].append(i)
+    return list(groups.values())
+
+
+def identity(step):
+    """What tells a step from others that do something else."""
+    parameters = [v for name, v in vars(step).items() if name != "random_state"]
+    try:
+        return hash((type(step), *parameters))
+    except TypeError:  # a list or an array among them
+        return id(step)
+
+
+def unfold_first_mixtures(stories, generator):
+    """Replace the first mixture of each image's story by what is drawn of it."""
+    place = [
+        next((k for k, s in enumerate(story) if isinstance(s, RandomDegradation)), None)
+        for story in stories
+    ]
+    mixtures = [
+        [] if k is None else [story[k]] for k, story in zip(place, stories, strict=True)
+    ]
+    unfolded = list(stories)
+    for mixture, members in next_of(mixtures):
+        inner = mixture._draw_stories(len(members), generator)
+        for i, story in zip(members, inner, strict=True):
+            k = place[i]
+            unfolded[i] = [*stories[i][:k], *story, *stories[i][k + 1 :]]
+    return unfolded
+
+
 def _usual_damage():
     """What most often befalls pictures, each from slight to strong."""
     return [
@@ -241,8 +294,9 @@ def blind_degradation():
     >>> blind_degradation().transform(np.zeros((4, 16, 16, 3))).shape
     (4, 16, 16, 3)
     """
-    single = RandomDegradation([*_usual_damage(), Quantize(), MissingPixels(1.0)], n=1)
-    several = RandomDegradation(_usual_damage(), n=(2, 3))
+    usual = _usual_damage()
+    single = RandomDegradation([*usual, Quantize(), MissingPixels(1.0)], n=1)
+    several = RandomDegradation(usual, n=(2, 3))
     return RandomDegradation([single, several], n=1)
 
 
