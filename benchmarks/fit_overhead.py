@@ -3,7 +3,8 @@
 Both learn from the same pictures with the same network, crops, damage, loss,
 optimiser and mixed precision, and take the same number of steps. The loop does not
 clip gradients, average weights, anneal or keep a history, as `fit` does. They take
-turns; the table shows the median of the patches per second of each.
+turns; the table shows the median of the patches per second of each, and which share of
+the loop's time goes into batches: crops, augmentation and damage.
 
     python benchmarks/fit_overhead.py [FOLDER] [--repeats 5] [--quick]
 """
@@ -23,29 +24,47 @@ from colorvae_sk._images import as_images
 from colorvae_sk.losses import NegativeELBO
 
 EPOCHS = {"ladder": 2, "dense": 20}  # of one run
+TRIALS = [
+    ("ladder", "noise", GaussianNoise(25 / 255)),
+    ("ladder", "blind", "blind"),
+    ("dense", "noise", GaussianNoise(25 / 255)),
+]
 ENDLESS = SimpleNamespace(is_over=False)  # instead of a schedule: no time limit
+
+
+class TimedBatches(Batches):
+    """Batches that sum up the seconds in which they are made."""
+
+    seconds = 0.0
+
+    def __iter__(self):
+        began = time.perf_counter()
+        for batch in super().__iter__():
+            self.seconds += time.perf_counter() - began
+            yield batch
+            began = time.perf_counter()
 
 
 def fit(vae, photos):
     """Fit; give the number of steps."""
     vae = clone(vae).fit(photos)
-    return sum(row["n_steps"] for row in vae.history_)
+    return sum(row["n_steps"] for row in vae.history_), None
 
 
 def loop(vae, photos):
-    """Take the same steps in plain torch; give their number."""
+    """Take the same steps in plain torch; give their number, and batches' seconds."""
     vae, images = clone(vae), as_images(photos)
     vae.image_mode_ = True
     vae._begin(images)
     network = vae.net_.module_
     source = vae._batch_source(network, is_clean=True)
     dataset, _ = vae._split(images, None, source.rng)
-    batches, n_steps = Batches(dataset, vae._batch_size, source), 0
+    batches, n_steps = TimedBatches(dataset, vae._batch_size, source), 0
     for stage, share in zip(network.stages, vae._shares(network), strict=True):
         source.begin(stage, ENDLESS)
         n_epochs = max(1, round(share * vae.max_epochs))
         n_steps += learn_stage(vae, network, stage, batches, n_epochs)
-    return n_steps
+    return n_steps, batches.seconds
 
 
 def learn_stage(vae, network, stage, batches, n_epochs):
@@ -80,36 +99,36 @@ def make_step(vae, network, optimiser):
     return step
 
 
-def patches_per_second(learn, vae, photos):
-    """Patches per second of one run, and its steps."""
+def run(learn, vae, photos):
+    """Patches per second of one run, its steps, and the share of making batches."""
     began = time.perf_counter()
-    n_steps = learn(vae, photos)
-    n_patches = n_steps * vae.batch_size
-    return n_patches / (time.perf_counter() - began), n_steps
+    n_steps, seconds = learn(vae, photos)
+    elapsed = time.perf_counter() - began
+    share = None if seconds is None else seconds / elapsed
+    return n_steps * vae.batch_size / elapsed, n_steps, share
 
 
-def compare(architecture, photos, repeats):
+def compare(architecture, name, degradation, photos, repeats):
     """A row of the table: medians of alternating runs."""
     vae = ColorVAE(
         architecture=architecture,
-        degradation=GaussianNoise(25 / 255),
+        degradation=degradation,
         max_epochs=EPOCHS[architecture],
         batch_size={"ladder": 4, "dense": 128}[architecture],  # as by default
         random_state=0,
     )
-    patches_per_second(loop, vae, photos[:1])  # warm up
-    runs = [
-        [patches_per_second(learn, vae, photos) for learn in (fit, loop)]
-        for _ in range(repeats)
-    ]
-    assert len({n_steps for run in runs for _, n_steps in run}) == 1
-    by_fit, by_loop = (median(run[i][0] for run in runs) for i in (0, 1))
+    run(loop, vae, photos[:1])  # warm up
+    runs = [[run(learn, vae, photos) for learn in (fit, loop)] for _ in range(repeats)]
+    assert len({n_steps for pair in runs for _, n_steps, _ in pair}) == 1
+    by_fit, by_loop = (median(pair[i][0] for pair in runs) for i in (0, 1))
     return {
         "network": architecture,
+        "damage": name,
         "steps of a run": runs[0][0][1],
         "fit, patches/s": by_fit,
         "loop, patches/s": by_loop,
         "fit / loop": by_fit / by_loop,
+        "share of batches": median(pair[1][2] for pair in runs),
     }
 
 
@@ -131,7 +150,7 @@ def main():
     print(
         f"{len(photos)} photograph(s), torch with {torch.get_num_threads()} thread(s)"
     )
-    print_table([compare(architecture, photos, repeats) for architecture in EPOCHS])
+    print_table([compare(*trial, photos, repeats) for trial in TRIALS])
 
 
 if __name__ == "__main__":

@@ -213,11 +213,12 @@ class BaseColorVAE(ImageInputMixin, TransformerMixin, BaseEstimator):
             damage, as_rows = self._damage(), self._is_plain
             degrade = as_degrader(damage, as_rows)
             on_cpu = runs_on_cpu(damage)
-        if on_cpu and self.verbose:
+        ahead = on_cpu and torch.device(self._device).type != "cpu"
+        if ahead and self.verbose:
             print(f"{self.degradation!r} damages images on the CPU, in the background.")
         seed = np.random.SeedSequence([self.seed_, self.n_fits_])
         augmentations = self._augmentations(network)
-        return BatchSource(network, degrade, self._device, seed, augmentations, on_cpu)
+        return BatchSource(network, degrade, self._device, seed, augmentations, ahead)
 
     def _augmentations(self, network):
         """The augmentations as a list."""

@@ -54,8 +54,9 @@ class ColorVAE(BaseColorVAE):
         `y`. "blind" is the mixture of `blind_degradation`; of rows without
         `image_shape`, noise and missing values. A function, or a transformer that needs
         no fitting, takes and gives float32 arrays (n, H, W, C) on the [0, 1] scale (of
-        rows: (n, n_features)) and runs on the CPU, in the background. None: each image
-        is its own target, as in a plain VAE.
+        rows: (n, n_features)) and runs on the CPU; where the network is on
+        another device, in the background. None: each image is its own target, as in a
+        plain VAE.
 
     augmentation : "auto", augmentation, list of augmentations or None, default="auto"
         How crops are varied before they are damaged; pairs are changed alike. "auto":

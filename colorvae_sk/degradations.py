@@ -249,38 +249,72 @@ def unfold_first_mixtures(stories, generator):
 
 
 def _usual_damage():
-    """What most often befalls pictures, each from slight to strong."""
+    """The kinds of damage that most often befall pictures, from slight to strong."""
     return [
-        GaussianNoise((0, 55 / 255), clip=False),
-        make_pipeline(GaussianNoise((0, 55 / 255)), Quantize()),
+        RandomDegradation(
+            [
+                GaussianNoise((0, 55 / 255), clip=False),
+                make_pipeline(GaussianNoise((0, 55 / 255)), Quantize()),
+                PoissonNoise((10, 1000)),
+                SaltPepperNoise((0, 0.1)),
+            ],
+            n=1,
+            weights=(4, 4, 1, 1),
+        ),
         # A blurred picture without any noise is not to be had.
-        make_pipeline(GaussianBlur((0, 3)), GaussianNoise((0, 10 / 255), clip=False)),
+        make_pipeline(
+            RandomDegradation(
+                [GaussianBlur((0, 3)), MotionBlur((1, 15)), DefocusBlur((0, 4))],
+                n=1,
+                weights=(2, 1, 1),
+            ),
+            GaussianNoise((0, 10 / 255), clip=False),
+        ),
         JPEGCompression((5, 95)),
         ColorCast(),
-        Fade(),
-        MissingPixels((0, 1)),
-        MissingPixels((0, 0.6), size=(2, 32)),
+        RandomDegradation([Fade(), Desaturate((0, 1))], n=1, weights=(4, 1)),
+        RandomDegradation(
+            [
+                MissingPixels((0, 1)),
+                MissingPixels((0, 0.6), size=(2, 32)),
+                MissingScratches((1, 8), width=(1, 4)),
+                MissingChannels(1),
+            ],
+            n=1,
+            weights=(3, 3, 1, 1),
+        ),
+        Downsample((1, 4), filter=("nearest", "bilinear", "bicubic", "area")),
     ]
 
 
 def blind_degradation():
     """The mixture of damage behind ``ColorVAE(degradation="blind")``.
 
-    One half of the images meets a single one of the following, drawn with equal
-    chances; the other half meets two or three of the first eight, in random order:
+    One half of the images meets a single kind of damage, drawn with the chances below.
+    The other half meets two or three of the first seven kinds, with equal chances and
+    in random order; half of these are stored in 8 bits at last. All strengths are
+    drawn uniformly for each image.
 
-    - noise of sigma 0 to 55 / 255, not clipped
-    - the same, clipped and stored in 8 bits
-    - blur of 0 to 3 pixels, then unclipped noise of sigma 0 to 10 / 255
-    - JPEG compression of quality 5 to 95
-    - a colour cast, as `ColorCast` has it by default
-    - fading, as `Fade` has it by default
-    - missing pixels, from none to all
-    - missing blocks of 2 to 32 pixels, up to 60 % of the image
-    - nothing but storage in 8 bits
-    - the whole picture missing, so that the network learns to imagine
-
-    So well over half of the images are left as if stored in 8 bits.
+    =======  =====================================================================
+    chance   kind of damage, and what it is drawn from
+    =======  =====================================================================
+    4 in 22  noise: Gaussian of sigma 0 to 55 / 255, not clipped (4 in 10); the
+             same, clipped and stored in 8 bits (4 in 10); shot noise of 10 to 1000
+             photons (1 in 10); salt and pepper, up to 10 % of the pixels (1 in 10)
+    3 in 22  blur, then unclipped noise of sigma 0 to 10 / 255: Gaussian of sigma 0
+             to 3 pixels (2 in 4); motion over 1 to 15 pixels in any direction
+             (1 in 4); out of focus by a radius of 0 to 4 pixels (1 in 4)
+    3 in 22  JPEG compression of quality 5 to 95
+    3 in 22  a colour cast, as `ColorCast` has it by default
+    3 in 22  fading, as `Fade` has it by default (4 in 5), or a share of 0 to 1 of
+             the colour lost (1 in 5)
+    3 in 22  holes: 0 to 100 % of the pixels (3 in 8); blocks of 2 to 32 pixels, up
+             to 60 % of the image (3 in 8); 1 to 8 scratches of 1 to 4 pixels
+             (1 in 8); one channel (1 in 8)
+    1 in 22  1 to 4 times too small, by any of four filters
+    1 in 22  nothing but storage in 8 bits
+    1 in 22  the whole picture missing, so that the network learns to imagine
+    =======  =====================================================================
 
     Returns
     -------
@@ -295,8 +329,13 @@ def blind_degradation():
     (4, 16, 16, 3)
     """
     usual = _usual_damage()
-    single = RandomDegradation([*usual, Quantize(), MissingPixels(1.0)], n=1)
-    several = RandomDegradation(usual, n=(2, 3))
+    single = RandomDegradation(
+        [*usual, Quantize(), MissingPixels(1.0)],
+        n=1,
+        weights=(4, 3, 3, 3, 3, 3, 1, 1, 1),
+    )
+    perhaps_stored = RandomDegradation([Quantize()], n=(0, 1))
+    several = make_pipeline(RandomDegradation(usual, n=(2, 3)), perhaps_stored)
     return RandomDegradation([single, several], n=1)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from helpers import tiny
+from helpers import Never, dataset, tiny
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
 from sklearn.base import clone
@@ -20,7 +20,7 @@ from colorvae_sk import (
     Quantize,
     RandomDegradation,
 )
-from colorvae_sk._batches import one_ahead
+from colorvae_sk._batches import Batches, one_ahead
 from colorvae_sk.degradations import as_degrader, blind_degradation, runs_on_cpu
 
 
@@ -207,12 +207,33 @@ def test_error_in_the_users_damage_comes_out(photos):
         tiny(degradation=fail).fit(photos)
 
 
-def test_user_is_told_once_that_damage_runs_on_the_cpu(photos, capsys):
-    tiny(degradation=darken, verbose=1).fit(photos)
+def test_beside_another_device_damage_on_the_cpu_is_done_ahead(photos, capsys):
+    def source_of(degradation, device, verbose=1):
+        vae = tiny(degradation=degradation, verbose=verbose).fit(photos)
+        capsys.readouterr()
+        vae.device = device
+        return vae._batch_source(vae.net_.module_, is_clean=True)
+
+    assert source_of(darken, "meta").ahead
     assert capsys.readouterr().out.count("on the CPU, in the background") == 1
-    tiny(degradation=darken).fit(photos)
-    tiny(degradation=GaussianNoise(), verbose=1).fit(photos)
+    assert source_of(darken, "meta", verbose=0).ahead
+    assert not source_of(darken, "cpu").ahead
+    assert not source_of(GaussianNoise(), "meta").ahead
     assert capsys.readouterr().out == ""
+
+
+def test_batches_that_are_made_ahead_are_the_same(photos):
+    runs = []
+    for ahead in (False, True):
+        vae = tiny(degradation=darken, patch_size=8)
+        vae.fit(photos)
+        source = vae._batch_source(vae.net_.module_, is_clean=True)
+        source.ahead = ahead
+        source.begin("restoration", Never())
+        data = dataset(photos, patch_size=(8, 8), with_pictures=True)
+        runs.append([target for _, target in Batches(data, 4, source)])
+    assert len(runs[0]) == 6
+    assert all(map(torch.equal, *runs))
 
 
 def test_next_item_is_made_while_this_one_is_used():
