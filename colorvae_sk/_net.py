@@ -11,6 +11,7 @@ from tqdm.auto import tqdm
 
 from ._batches import Batches
 from .losses import per_layer
+from .networks import may_miss
 
 EASY_START = 50  # steps over which the learning rate rises
 ACTIVE = 0.01  # nats per code: a latent unit that costs less says nothing
@@ -86,30 +87,35 @@ class VAENet(NeuralNet):
         """Run skorch's loop, but read the losses only when the epoch is over."""
         if iterator is None:
             return
-        losses, information = [], []
+        losses, costs, n_values, n_images = [], [], 0, 0
         for batch in iterator:
             self.notify("on_batch_begin", batch=batch, training=training)
             step = step_fn(batch, **fit_params)
             losses.append(step["loss"].detach())
-            information.append(self._information(step["y_pred"][2].detach(), batch))
+            costs.append(step["y_pred"][2].detach().sum(0))
+            n_values += n_observed(batch[1])
+            n_images += len(batch[1])
             self.notify("on_batch_end", batch=batch, training=training, **step)
         self.history.record(f"{prefix}_loss", torch.stack(losses).mean().item())
         self.history.record("n_steps" if training else "n_valid_steps", len(losses))
-        kl, per_code = torch.stack(information).mean(0).cpu()
-        units = self.module_.units
-        is_active = (per_code > ACTIVE).float()[None]
-        counts = per_layer(is_active, units)[0].int().tolist()
-        self.history.record(f"{prefix}_kl", per_layer(kl[None], units)[0].tolist())
-        self.history.record(f"{prefix}_active_units", counts)
+        cost = torch.stack(costs).sum(0).cpu()
+        self._record_information(prefix, cost, int(n_values), n_images, batch)
 
-    def _information(self, latent_cost, batch):
-        """What each latent unit costs in nats per value, and in nats per code."""
-        arguments, target = batch
-        n_values = target.isfinite().flatten(1).sum(1).clamp_min(1)[:, None]
-        shapes = self.module_.noise_shapes(arguments["damaged"].shape[-2:])
+    def _record_information(self, prefix, cost, n_values, n_images, batch):
+        """Write down what the latents cost in an epoch: (n_units,) nats in all."""
+        shapes = self.module_.noise_shapes(batch[0]["damaged"].shape[-2:])
         n_codes = [math.prod(shape[1:]) for shape in shapes for _ in range(shape[0])]
-        n_codes = latent_cost.new_tensor(n_codes)
-        return torch.stack([(latent_cost / n).mean(0) for n in (n_values, n_codes)])
+        is_active = cost / (n_images * torch.tensor(n_codes)) > ACTIVE
+        units = self.module_.units
+        kl, counts = (per_layer(x[None], units)[0] for x in (cost, is_active.int()))
+        kl = (kl / max(n_values, 1)).tolist()
+        self.history.record(f"{prefix}_kl", kl)
+        self.history.record(f"{prefix}_active_units", counts.tolist())
+
+
+def n_observed(images):
+    """How many values are not missing."""
+    return images.isfinite().sum() if may_miss(images) else images.numel()
 
 
 def has_fast_bfloat16(device):
@@ -199,10 +205,13 @@ class GradientGuard(Callback):
 
     def on_grad_computed(self, net, named_parameters, **kwargs):
         parameters = [p for _, p in named_parameters if p.grad is not None]
-        norm = torch.nn.utils.clip_grad_norm_(parameters, self.max_norm)
+        norm = torch.nn.utils.get_total_norm([p.grad for p in parameters]).item()
         self.n_steps_ += 1
-        if norm.isfinite():
+        if math.isfinite(norm):
             self.n_in_a_row_ = 0
+            if norm > self.max_norm:
+                shorter = torch.tensor(norm)
+                torch.nn.utils.clip_grads_with_norm_(parameters, self.max_norm, shorter)
             return
         for parameter in parameters:
             parameter.grad = None
