@@ -12,6 +12,8 @@ from torch.utils.data import Dataset
 from .networks import block_means
 
 KEPT_BYTES = 2**28  # of shrunk pictures, so that they are not read again
+SMALLEST_PART = 0.3  # of the sides of a picture, if there are only few to learn from
+MANY = 300  # pictures: enough to learn colours from whole ones
 MARGIN = 8  # pixels between what is damaged side by side: blur reaches across
 
 
@@ -48,7 +50,7 @@ class TrainingImages(Dataset):
         self._ready = self._stack() if self._are_whole else None
         self.with_pictures = with_pictures and not self._are_whole
         n_bytes = 4 * len(self.sources) * images.n_channels * area
-        self._picture = lru_cache(max(1, KEPT_BYTES // n_bytes))(self._shrink)
+        self._kept = lru_cache(max(1, KEPT_BYTES // n_bytes))(self._shrink)
 
     def __len__(self):
         return len(self.indices)
@@ -84,20 +86,47 @@ class TrainingImages(Dataset):
 
     def pictures(self, positions):
         """Images and targets, shrunk to the size of a crop: arrays (n, C, h, w)."""
-        pictures = zip(
-            *(self._picture(self.indices[k]) for k in positions), strict=True
-        )
-        return [np.stack(images) for images in pictures]
+        pictures = [self._kept(self.indices[k], 1) for k in positions]
+        return [np.stack(images) for images in zip(*pictures, strict=True)]
 
-    def _shrink(self, i):
-        images = [torch.from_numpy(source[i])[None] for source in self.sources]
-        return [block_means(image, self.patch_size)[0].numpy() for image in images]
+    def parts(self, positions, rng):
+        """The same of random parts: the larger, the more pictures there are.
+
+        The colours of a few whole pictures would be learned by heart.
+        """
+        smallest = SMALLEST_PART + (1 - SMALLEST_PART) * len(self) / MANY
+        if smallest >= 1:
+            return self.pictures(positions)
+        parts = [
+            self._part(self.indices[k], rng.uniform(smallest, 1), rng)
+            for k in positions
+        ]
+        return [np.stack(images) for images in zip(*parts, strict=True)]
+
+    def _part(self, i, share, rng):
+        pictures = self._kept(i, 2)
+        size = [max(1, round(share * side)) for side in pictures[0].shape[1:]]
+        rows, columns = (
+            _random_slice(*sides, rng)
+            for sides in zip(pictures[0].shape[1:], size, strict=True)
+        )
+        return [shrink(p[:, rows, columns], self.patch_size) for p in pictures]
+
+    def _shrink(self, i, n_crops):
+        """An image and its target as large as so many crops beside each other."""
+        size = tuple(n_crops * side for side in self.patch_size)
+        return [shrink(source[i], size) for source in self.sources]
 
 
 def _random_slice(side, size, rng):
     """A random stretch of one side of an image."""
     start = int(rng.integers(max(side - size, 0) + 1))
     return slice(start, start + size)
+
+
+def shrink(image, size):
+    """The means of the cells of a grid over an image (C, H, W): (C, *size)."""
+    return block_means(torch.from_numpy(image)[None], size)[0].numpy()
 
 
 def fill_up(image, size):
@@ -191,11 +220,12 @@ class BatchSource:
         A crop and the picture that it is cut from are changed alike, and meet the same
         damage: they are damaged as one image, side by side.
         """
-        views = []
-        if not (dataset.with_pictures and self.stage in self.network.global_stages):
-            views.append(dataset.crops(positions, rng))
-        if dataset.with_pictures:
-            views.append(dataset.pictures(positions))
+        if not dataset.with_pictures:
+            views = [dataset.crops(positions, rng)]
+        elif self.stage in self.network.global_stages:
+            views = [dataset.parts(positions, rng)]
+        else:
+            views = [dataset.crops(positions, rng), dataset.pictures(positions)]
         before = generator.get_state()
         views = [self._augment(view, generator.set_state(before)) for view in views]
         damaged, targets = [view[0] for view in views], [view[-1] for view in views]

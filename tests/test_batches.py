@@ -90,6 +90,33 @@ def test_pictures_are_read_only_once():
     assert_array_equal(first, second)
 
 
+def test_parts_are_random_and_show_colours_of_their_picture():
+    rng = np.random.default_rng(0)
+    clean = [coordinates(40, 24), coordinates(9, 31)]
+    data = dataset([image + 0.5 for image in clean], clean, with_pictures=True)
+    means, extents = [], []
+    for _ in range(200):
+        parts, targets = data.parts([0, 1], rng)
+        assert parts.shape == targets.shape == (2, 2, 4, 4)
+        assert_allclose(parts - 0.5, targets, atol=1e-6)
+        means.append(targets.mean(axis=(2, 3)))
+        extents.append(np.ptp(targets, axis=(2, 3)))
+    whole = data.pictures([0, 1])[1]
+    assert_allclose(np.mean(means, axis=0), whole.mean(axis=(2, 3)), rtol=0.15)
+    shares = np.array(extents) / np.ptp(whole, axis=(2, 3))
+    assert shares.min() < 0.5 and shares.max() > 0.9
+
+
+def test_of_many_pictures_the_whole_is_shown():
+    rng = np.random.default_rng(0)
+    sizes = {}
+    for n in (1, 100, 300):
+        data = dataset([coordinates(16, 16)] * n, with_pictures=True)
+        extents = [np.ptp(data.parts([0], rng)[0]) for _ in range(50)]
+        sizes[n] = min(extents) / np.ptp(data.pictures([0])[0])
+    assert sizes[1] < sizes[100] < sizes[300] == 1
+
+
 def test_crops_that_are_whole_images_need_no_pictures(photos):
     whole = dataset(photos, patch_size=(16, 16), with_pictures=True)
     parts = dataset(photos, patch_size=(8, 8), with_pictures=True)
