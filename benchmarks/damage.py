@@ -219,14 +219,15 @@ def main():
     parser.add_argument("--repeats", type=int, default=5, help="runs of each")
     parser.add_argument("--batch-size", type=int, default=32, help="patches")
     options = parser.parse_args()
-    torch.set_num_threads(1)
     installed = [n for n in LIBRARIES if n == "colorvae_sk" or find_spec(n)]
     libraries = {name: LIBRARIES[name]() for name in installed}
     patches = patches_of(load_photos(), options.batch_size)
-    print(f"patches per second, batches of {len(patches)}, one thread")
+    n_threads = torch.get_num_threads()
+    print(f"patches per second, batches of {len(patches)}, {n_threads} torch thread(s)")
     names = libraries["colorvae_sk"]
     print_table([compare(n, libraries, patches, options.repeats) for n in names])
 
 
 if __name__ == "__main__":
+    torch.set_num_threads(1)
     main()

@@ -75,6 +75,7 @@ def test_classical_methods_help(benchmark, picture):
     [
         ("quality.py --quick --csv scores.csv", "ColorVAE (ladder)"),
         ("fit_overhead.py --quick", "dense"),
+        ("damage.py --repeats 1 --batch-size 2", "blind mixture"),
         ("import_time.py --repeats 1", "import colorvae_sk"),
     ],
 )
