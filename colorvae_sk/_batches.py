@@ -14,6 +14,7 @@ from .networks import block_means
 KEPT_BYTES = 2**28  # of shrunk pictures, so that they are not read again
 SMALLEST_PART = 0.3  # of the sides of a picture, if there are only few to learn from
 MANY = 300  # pictures: enough to learn colours from whole ones
+TOGETHER = 32  # crops are damaged at once: small batches would spend time between steps
 MARGIN = 8  # pixels between what is damaged side by side: blur reaches across
 
 
@@ -171,11 +172,15 @@ class Batches:
         generator = torch.Generator(self.source.device)
         generator.manual_seed(int(rng.integers(2**63)))
         order = self.dataset.order(rng)
-        for start in range(0, len(order), self.batch_size):
-            positions = order[start : start + self.batch_size]
-            yield self.source.prepare(self.dataset, positions, rng, generator)
-            if self.training and self.source.schedule.is_over:
-                return
+        n_together = self.batch_size * max(1, TOGETHER // self.batch_size)
+        for start in range(0, len(order), n_together):
+            positions = order[start : start + n_together]
+            views = self.source.damage(self.dataset, positions, rng, generator)
+            for first in range(0, len(positions), self.batch_size):
+                batch = slice(first, first + self.batch_size)
+                yield self.source.lesson(views, batch, generator)
+                if self.training and self.source.schedule.is_over:
+                    return
 
 
 class BatchSource:
@@ -214,8 +219,8 @@ class BatchSource:
         self.stage, self.schedule = stage, schedule
 
     @torch.no_grad()
-    def prepare(self, dataset, positions, rng, generator):
-        """The arguments of the network, and the target.
+    def damage(self, dataset, positions, rng, generator):
+        """Damaged and clean images of crops and of the pictures that they are from.
 
         A crop and the picture that it is cut from are changed alike, and meet the same
         damage: they are damaged as one image, side by side.
@@ -231,6 +236,12 @@ class BatchSource:
         damaged, targets = [view[0] for view in views], [view[-1] for view in views]
         if self.degrade is not None:
             damaged = damage_alike(self.degrade, damaged, generator)
+        return damaged, targets
+
+    @torch.no_grad()
+    def lesson(self, views, batch, generator):
+        """The arguments of the network, and the target, of some of these images."""
+        damaged, targets = ([images[batch] for images in view] for view in views)
         crops = channels_last(damaged[0]), channels_last(targets[0])
         pictures = damaged[-1], targets[-1]
         return self.network.lesson(self.stage, *crops, pictures, generator)
