@@ -58,6 +58,30 @@ def fill_missing(images, value=0.5):
     return torch.where(observed, images, value), observed.to(images.dtype)
 
 
+def fill_from_around(images, observed, n_scales):
+    """Fill holes with the mean of what is observed near by, and else with 0.5.
+
+    Means over 2 x 2, 4 x 4, ... pixels, `n_scales` times doubled, fill what the finer
+    ones leave open [1]_; sides are multiples of the largest.
+
+    References
+    ----------
+    .. [1] S. J. Gortler, R. Grzeszczuk, R. Szeliski, M. F. Cohen: The Lumigraph,
+       SIGGRAPH 1996: pull and push.
+    """
+    known, weight = [images * observed], [observed]
+    for _ in range(n_scales):
+        known.append(F.avg_pool2d(known[-1], 2))
+        weight.append(F.avg_pool2d(weight[-1], 2))
+    filled = torch.full_like(known[-1], 0.5)
+    for i in reversed(range(n_scales + 1)):
+        if i < n_scales:
+            filled = F.interpolate(filled, scale_factor=2, mode="bilinear")
+        means = known[i] / weight[i].clamp_min(1e-6)
+        filled = torch.where(weight[i] > 0, means, filled)
+    return filled
+
+
 def may_miss(images):
     """Whether a value may be missing; asked of the CPU only, as a GPU would wait."""
     return images.device.type != "cpu" or not bool(images.sum().isfinite())
@@ -373,11 +397,11 @@ class LadderVAE(nn.Module):
     """A conditional hierarchical VAE, fully convolutional: the default for images.
 
     The global colours are judged and set right first (`ColourStage`), for which whole
-    pictures are learned from, shrunk to the size of the crops. A context
-    encoder turns the result into features at scales 1/2, 1/4, ...; then, top down,
-    at each scale: features, a centred latent, gated blocks. The head gives what is
-    to be added to the damaged image, whose holes are filled with 0.5. The posterior of
-    the latents sees what the restoration without latents misses of the target.
+    pictures are learned from, shrunk to the size of the crops. Holes are filled from
+    around them, and else with 0.5. A context encoder turns the result into features at
+    scales 1/2, 1/4, ...; then, top down, at each scale: features, a centred latent,
+    gated blocks. The head gives what is to be added to the filled image. The posterior
+    of the latents sees what the restoration without latents misses of the target.
 
     Parameters
     ----------
@@ -463,7 +487,9 @@ class LadderVAE(nn.Module):
         codes, costs = [code], [cost]
 
         filled, observed = fill_missing(pad_to_multiple(damaged, self.multiple))
-        filled = torch.where(observed > 0, apply_curves(filled, curves), 0.5)
+        filled = apply_curves(filled, curves)
+        if may_miss(damaged):
+            filled = fill_from_around(filled, observed, len(self.widths))
         evidence = [None] * len(self.widths)
         if target is not None:
             missed = self._missed(damaged, target, seen)

@@ -23,6 +23,7 @@ from colorvae_sk.networks import (
     Pyramid,
     apply_curves,
     block_means,
+    fill_from_around,
     fill_missing,
     gate,
     initialise,
@@ -201,12 +202,37 @@ def test_whatever_stands_where_a_pixel_is_missing_does_not_matter(kind):
         assert torch.equal(part, answer)
 
 
-def test_holes_are_restored_from_middle_grey_whatever_the_colours():
+def test_holes_are_filled_from_around_with_colours_set_right():
     network, images = build("ladder", None), with_holes(photographs((11, 13)))
     stir(network.double().colour, torch.Generator().manual_seed(0))
-    restored = network(images)[0]
-    assert (restored[images.isnan()] == 0.5).all()  # the head starts at zero
-    assert (restored - images)[images.isfinite()].abs().max() > 0.01
+    restored = network(images)[0]  # the head starts at zero
+    curves = network.colour(summarise_colours(images))[0]
+    curved = apply_curves(images.nan_to_num(0.5), curves)
+    assert_allclose(restored[1, 0].detach(), curved[1, 0].detach())
+    around = [curved[0, :, 0, 1], curved[0, :, 1, 0], curved[0, :, 1, 1]]
+    mean = torch.stack(around).mean(0)
+    assert (restored[0, :, 0, 0] - mean).abs().max() < 0.2
+    assert (restored[1, 1] == 0.5).all() and (restored[2] == 0.5).all()
+
+
+@pytest.mark.parametrize("n_scales", [1, 2, 3])
+def test_filling_keeps_what_is_there_and_reaches_as_far_as_its_scales(n_scales):
+    images = torch.full((1, 1, 16, 16), 0.2, dtype=torch.float64)
+    images[..., 8:] = 0.8
+    observed = torch.zeros_like(images)
+    observed[..., 0, 0] = observed[..., 15, 15] = 1
+    filled = fill_from_around(images, observed, n_scales)
+    assert filled[0, 0, 0, 0] == 0.2 and filled[0, 0, 15, 15] == 0.8
+    side = 2**n_scales  # of the cells in which the two pixels are alone
+    assert 0.2 <= filled[0, 0, side // 2 - 1, side // 2 - 1] < 0.35
+    assert 0.65 < filled[0, 0, -side // 2, -side // 2] <= 0.8
+    assert filled[0, 0, 0, 15] == pytest.approx(0.5, abs=1e-9)
+
+
+def test_filling_of_one_tone_is_that_tone():
+    images = torch.full((1, 2, 8, 8), 0.3)
+    observed = (torch.rand((1, 2, 8, 8), generator=torch.Generator()) < 0.5).float()
+    assert_allclose(fill_from_around(images, observed, 3), 0.3, rtol=1e-6)
 
 
 @every_kind
