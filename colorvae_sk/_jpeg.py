@@ -126,7 +126,7 @@ def _shrink(chroma, grid):
         return chroma
     down, across = grid.cell
     padded = _pad(chroma, down, 8 * across)
-    rows = sum(padded[..., i::down, :] for i in range(1, down)) + padded[..., ::down, :]
+    rows = sum(padded[..., i::down, :] for i in range(down))
     means = (rows[..., ::2] + rows[..., 1::2]).div_(down * across)
     return _floor_by_turns(means, grid.shrink_offsets)
 

@@ -3,6 +3,7 @@
 Each kind of damage has a module of its own; here they are mixed.
 """
 
+from collections.abc import Hashable
 from copy import deepcopy
 from functools import partial
 from itertools import chain
@@ -11,7 +12,7 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.utils._param_validation import StrOptions
 
 from ._blur import DefocusBlur, GaussianBlur, MotionBlur
@@ -214,20 +215,26 @@ class RandomDegradation(BaseDegradation):
 
 def next_of(stories):
     """Each step that is the next of some images, with the positions of these."""
-    groups = {}
+    keys, groups = {}, {}
     for i, story in enumerate(stories):
         if story:
-            groups.setdefault(identity(story[0]), (story[0], []))[1].append(i)
+            step = story[0]
+            if id(step) not in keys:
+                keys[id(step)] = frozen(step)
+            groups.setdefault(keys[id(step)], (step, []))[1].append(i)
     return list(groups.values())
 
 
-def identity(step):
-    """What tells a step from others that do something else."""
-    parameters = [v for name, v in vars(step).items() if name != "random_state"]
-    try:
-        return hash((type(step), *parameters))
-    except TypeError:  # a list or an array among them
-        return id(step)
+def frozen(value):
+    """The value as a key; steps that do the same have the same, copies too."""
+    if isinstance(value, BaseDegradation):
+        parameters = vars(value).items()
+        return type(value), *(frozen(v) for k, v in parameters if k != "random_state")
+    if isinstance(value, Pipeline):
+        return tuple(frozen(step) for _, step in value.steps)
+    if isinstance(value, list | tuple | np.ndarray):
+        return tuple(frozen(part) for part in value)
+    return value if isinstance(value, Hashable) else id(value)
 
 
 def unfold_first_mixtures(stories, generator):

@@ -94,6 +94,20 @@ def test_wrong_weights_are_refused(weights):
         RandomDegradation(DIGITS, weights=weights).transform(np.zeros((1, 2, 2, 3)))
 
 
+def test_steps_are_told_apart_though_their_hashes_are_equal():
+    assert hash(-1) == hash(-2)
+    told = stories(RandomDegradation([Add(-1), Add(-2)], n=1), n=50)
+    assert set(told) == {"-1", "-2"}
+
+
+def test_clone_of_a_mixture_draws_the_same_though_its_parts_are_shared_no_more():
+    inner = RandomDegradation(DIGITS, n=(0, 3))
+    mixture = RandomDegradation([inner, make_pipeline(inner, Add(4))], n=1)
+    told = stories(mixture, n=200)
+    assert told.tolist() == stories(clone(mixture), n=200).tolist()
+    assert told.nunique() > 20
+
+
 # -------------------------------------------------------------------- what was drawn
 def test_draws_tell_each_parameter_of_each_image(photos):
     noise = GaussianNoise((0.0, 0.3), clip=False, random_state=0)
