@@ -34,8 +34,9 @@ class ColorVAE(BaseColorVAE):
     widths : tuple of ints, default=(48, 96, 128)
         Features of the ladder at scales 1/2, 1/4, ...
 
-    n_blocks : int, default=2
-        Gated blocks of the ladder at each scale, on the way up and on the way down.
+    n_blocks : int or tuple of ints, default=2
+        Gated blocks of the ladder at each scale, on the way up and on the way down: as
+        many at each, or a number for each of `widths`.
 
     n_latent : int, default=None
         Latent channels of each scale of the ladder (None: 4), or length of the latent
@@ -188,7 +189,7 @@ class ColorVAE(BaseColorVAE):
         **BaseColorVAE._parameter_constraints,
         "architecture": [StrOptions({"auto", *NETWORKS})],
         "widths": [tuple, list],
-        "n_blocks": [Interval(Integral, 1, None, closed="left")],
+        "n_blocks": [Interval(Integral, 1, None, closed="left"), tuple, list],
         "n_latent": [Interval(Integral, 1, None, closed="left"), None],
     }
 
@@ -255,7 +256,7 @@ class ColorVAE(BaseColorVAE):
         options = {"n_latent": self.n_latent or N_LATENT[kind]}
         if kind == "ladder":
             check_widths(self.widths)
-            options |= {"widths": tuple(self.widths), "n_blocks": self.n_blocks}
+            options |= {"widths": tuple(self.widths), "n_blocks": self._blocks()}
         else:
             options |= {"fixed_size": self.patch_size_}
         return kind, {"n_channels": images.n_channels, **options}
@@ -281,6 +282,13 @@ class ColorVAE(BaseColorVAE):
         wanted = self.patch_size or PATCH_SIZES[kind]
         return tuple(min(wanted, limit) for limit in limits)
 
+    def _blocks(self):
+        """How many gated blocks there are at each scale."""
+        if isinstance(self.n_blocks, Integral):
+            return (int(self.n_blocks),) * len(self.widths)
+        check_blocks(self.n_blocks, len(self.widths))
+        return tuple(self.n_blocks)
+
     @property
     def _free_bits(self):
         usual = FREE_BITS[self.architecture_]
@@ -289,6 +297,16 @@ class ColorVAE(BaseColorVAE):
     @property
     def _default_batch_size(self):
         return BATCH_SIZES[self.architecture_]
+
+
+def check_blocks(n_blocks, n_scales):
+    """Complain unless there is a number of blocks for each scale."""
+    is_count = [isinstance(n, Integral) and n > 0 for n in n_blocks]
+    if len(is_count) != n_scales or not all(is_count):
+        raise ValueError(
+            "The 'n_blocks' parameter of ColorVAE must be an int above 0, or one for "
+            f"each of the {n_scales} widths. Got {n_blocks!r} instead."
+        )
 
 
 def check_widths(widths):

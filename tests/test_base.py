@@ -286,6 +286,8 @@ X = np.random.default_rng(0).random((4, 8, 8, 3))
         ({"widths": (8, 0)}, "'widths'"),
         ({"widths": (8, "8")}, "'widths'"),
         ({"n_blocks": 0}, "'n_blocks'"),
+        ({"n_blocks": (1, 1, 1)}, "one for each of the 2 widths"),
+        ({"n_blocks": (1, 0)}, "one for each of the 2 widths"),
         ({"beta": -1}, "'beta'"),
         ({"degradation": "blurry"}, "'degradation'"),
         ({"degradation": 3}, "'degradation'"),

@@ -8,6 +8,7 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from torch import nn
 from torch.distributions import Normal, kl_divergence
+from torch.nn import functional as F
 
 from colorvae_sk.losses import NegativeELBO
 from colorvae_sk.networks import (
@@ -20,6 +21,7 @@ from colorvae_sk.networks import (
     DenseVAE,
     LadderVAE,
     LatentLayer,
+    PointwiseConv,
     Pyramid,
     apply_curves,
     block_means,
@@ -405,8 +407,10 @@ def test_tile_of_the_ladder_reads_its_own_part_of_the_noise():
     assert network.noise_of_tile(None, slice(0, 8), slice(0, 8)) is None
 
 
-@pytest.mark.parametrize("depth", [2, 3, 4])
-@pytest.mark.parametrize("n_blocks", [1, 2])
+@pytest.mark.parametrize(
+    ("depth", "n_blocks"),
+    [(2, 1), (2, 2), (3, 1), (3, 2), (4, 1), (3, (2, 1, 3)), (3, (1, 2, 1))],
+)
 def test_ladder_sees_as_far_as_half_of_what_tiles_share(depth, n_blocks):
     network = LadderVAE(3, widths=(4,) * depth, n_blocks=n_blocks, n_latent=2)
     stir(initialise(network, torch.Generator()), torch.Generator())
@@ -428,6 +432,24 @@ def test_gate_is_a_product_and_knows_its_gradient():
     assert torch.autograd.gradcheck(gate, features)
 
 
+def test_pointwise_convolution_is_a_1x1_convolution_in_any_precision():
+    layer = initialise(PointwiseConv(6, 4), torch.Generator())
+    features = photographs((3, 5), n_channels=6)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert layer(features.float()).dtype == torch.bfloat16
+    for kind in (torch.float32, torch.float64):
+        wanted = F.conv2d(features.to(kind), layer.to(kind).weight, layer.bias)
+        torch.testing.assert_close(layer(features.to(kind)), wanted)
+
+
+def test_pointwise_convolution_knows_its_gradient():
+    layer = initialise(PointwiseConv(6, 4, bias=False), torch.Generator())
+    features = photographs((3, 5), n_channels=6).float().requires_grad_()
+    ours = torch.autograd.grad(layer(features).square().sum(), layer.weight)
+    theirs = F.conv2d(features, layer.weight).square().sum()
+    torch.testing.assert_close(ours[0], torch.autograd.grad(theirs, layer.weight)[0])
+
+
 def test_norm_looks_at_each_pixel_by_itself():
     norm = ChannelNorm(4).double()
     images = photographs((5, 5), n_channels=4)
@@ -442,7 +464,7 @@ def test_norm_looks_at_each_pixel_by_itself():
 
 
 def test_pyramid_halves_from_scale_to_scale():
-    pyramid = Pyramid(3, (4, 6, 8), 1)
+    pyramid = Pyramid(3, (4, 6, 8), (1, 2, 1))
     shapes = [tuple(f.shape) for f in pyramid(torch.rand(2, 3, 16, 24))]
     assert shapes == [(2, 4, 8, 12), (2, 6, 4, 6), (2, 8, 2, 3)]
 
