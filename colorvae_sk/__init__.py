@@ -10,6 +10,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "ColorVAE": "_color_vae",
+    "CalibrationDisplay": "_displays",
     "ColorJitter": "augmentations",
     "RandomFlip": "augmentations",
     "RandomQuarterTurn": "augmentations",
@@ -33,7 +34,8 @@ _HOMES = {
     "blind_degradation": "degradations",
     "ciede2000_error": "metrics",
     "ciede2000_scorer": "metrics",
-    "coverage_score": "metrics",
+    "coverage_score": "_coverage",
+    "interval_coverage_score": "_coverage",
     "ms_ssim_score": "metrics",
     "ms_ssim_scorer": "metrics",
     "psnr_score": "metrics",

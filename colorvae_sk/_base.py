@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from skorch.helper import predefined_split
 
 from ._batches import BatchSource, TrainingImages
+from ._calibration import CalibrationMixin
 from ._images import _FULL_RANGES, ImageInputMixin, as_images
 from ._inference import Restorer
 from ._net import (
@@ -44,7 +45,7 @@ PATIENT_STEPS = 1000  # before we speak of collapse
 COLOUR_SHARE = 0.1  # of the budget before the latents: colours are quickly learned
 
 
-class BaseColorVAE(ImageInputMixin, TransformerMixin, BaseEstimator):
+class BaseColorVAE(CalibrationMixin, ImageInputMixin, TransformerMixin, BaseEstimator):
     """What ColorVAE and its relatives share: data, training, restoring, keeping.
 
     A subclass lists its parameters in ``__init__`` and builds its network in
@@ -139,6 +140,7 @@ class BaseColorVAE(ImageInputMixin, TransformerMixin, BaseEstimator):
                 self._begin(images)
             self._check_channels(images)
             self._train(images, target, n_epochs, seconds, anneal)
+            vars(self).pop("calibration_", None)  # it was of the network before
         except BaseException:
             vars(self).clear()
             vars(self).update(before)
@@ -354,12 +356,13 @@ class BaseColorVAE(ImageInputMixin, TransformerMixin, BaseEstimator):
             In the container, shape and dtype of X.
         X_std : ndarray or list of ndarrays
             Only with ``return_std=True``: the standard deviation of each pixel and
-            channel, in the unit of X; float32 where X is of integers.
+            channel, in the unit of X; float32 where X is of integers. After
+            `calibrate`, they are set right by what it found.
         """
         images = self._check_damaged(X)
         if not return_std:
             return images.give_back(part for part, _ in self._restorer.restore(images))
-        restored, sigma = zip(*self._restorer.restore(images), strict=True)
+        restored, sigma = zip(*self._with_error_bars(images), strict=True)
         return images.give_back(restored), images.give_back_spread(sigma)
 
     def sample_posterior(self, X, n_samples=1, random_state=None):

@@ -154,6 +154,10 @@ class ColorVAE(BaseColorVAE):
     image_mode_ : bool
         Whether it was fitted on images rather than on rows.
 
+    calibration_ : Calibration
+        What `calibrate` found: how standard deviations are set right, and how far
+        intervals reach. Only after `calibrate`; learning anew forgets it.
+
     n_features_in_ : int
         Values of a row. Only when fitted on rows.
 

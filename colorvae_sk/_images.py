@@ -49,6 +49,11 @@ def _round_and_clip(values, dtype):
     return np.clip(np.rint(values), float(limits.min), high)
 
 
+def _float_dtype(dtype):
+    """The dtype of what is computed from values of a dtype and isn't rounded."""
+    return dtype if dtype.kind == "f" else np.dtype(np.float32)
+
+
 def _lay_out(image, alpha, ndim):
     """Put an image (C, H, W) and its alpha (H, W, 0 or 1) as a user has them: a copy.
 
@@ -175,6 +180,23 @@ class Images:
         pairs = zip(range(len(self)), spreads, strict=True)
         return self._pack([self._finish_spread(i, spread) for i, spread in pairs])
 
+    def give_back_bounds(self, bounds):
+        """Put ends of intervals into the user's container and unit.
+
+        Parameters
+        ----------
+        bounds : iterable of float arrays of shape (C, H, W)
+            One for each image, on the [0, 1] scale.
+
+        Returns
+        -------
+        bounds : ndarray or list of ndarrays
+            In the user's unit, not clipped; float32, not rounded, where the user's
+            images are integers. Alpha is back in place.
+        """
+        pairs = zip(range(len(self)), bounds, strict=True)
+        return self._pack([self._finish_bound(i, bound) for i, bound in pairs])
+
     def _finish(self, i, image, with_nan):
         """Give an image (C, H, W) the dtype, layout and alpha of image i."""
         source = self._source[i]
@@ -191,9 +213,17 @@ class Images:
         source = self._source[i]
         _, alpha = _split_alpha(source)
         low, high = self._range_of(source.dtype)
-        dtype = source.dtype if source.dtype.kind == "f" else np.dtype(np.float32)
+        dtype = _float_dtype(source.dtype)
         spread = (np.asarray(spread) * (high - low)).astype(dtype)
         return _lay_out(spread, np.zeros(alpha.shape, dtype), source.ndim)
+
+    def _finish_bound(self, i, bound):
+        """Give ends of intervals (C, H, W) the unit, layout and alpha of image i."""
+        source = self._source[i]
+        _, alpha = _split_alpha(source)
+        low, high = self._range_of(source.dtype)
+        wide = np.asarray(bound, dtype=np.float64) * (high - low) + low
+        return _lay_out(wide.astype(_float_dtype(source.dtype)), alpha, source.ndim)
 
     def _from_float(self, image, dtype):
         """Bring an image from [0, 1] to the user's range and dtype."""

@@ -126,6 +126,7 @@ def _restore(vae, damage, photos):
 def _print_scores(titles, damaged, restored, std, clean):
     """Print a table: three measures of damaged and restored, and the coverage."""
     from . import metrics
+    from ._coverage import coverage_score
     from .plotting import fill_with_means
 
     measures = metrics.psnr_score, metrics.ssim_score, metrics.ciede2000_error
@@ -134,7 +135,7 @@ def _print_scores(titles, damaged, restored, std, clean):
         before, after, spread, truth = ([image] for image in states)
         before = [fill_with_means(before[0])]
         scores = [m(truth, images) for m in measures for images in (before, after)]
-        coverage = metrics.coverage_score(truth, after, spread, coverage=0.9)
+        coverage = coverage_score(truth, after, spread, coverage=0.9)
         print(_ROW.format(title, *scores, coverage))
 
 

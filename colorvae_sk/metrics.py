@@ -1,19 +1,16 @@
 """How close restored images come to the clean ones.
 
-Five measures as plain functions of images: PSNR, SSIM, MS-SSIM, the colour difference
-CIEDE2000 and the coverage of predicted intervals; and the scorers that bring them to
-scikit-learn's model selection. All see images on the [0, 1] scale, count only pixels
-that are observed, score each image by itself and average over the images.
+PSNR, SSIM, MS-SSIM and the colour difference CIEDE2000 as plain functions of images,
+and the scorers that bring them to scikit-learn's model selection. All see images on the
+[0, 1] scale, count only pixels that are observed, score each image by itself and
+average over the images.
 """
 
 from copy import copy
 from itertools import starmap
-from numbers import Real
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
-from scipy.special import ndtri
-from sklearn.utils import check_scalar
 from sklearn.utils.metadata_routing import MetadataRequest
 from sklearn.utils.validation import _check_sample_weight
 
@@ -127,13 +124,6 @@ def _ciede2000(target, restored):
     return _mean(_lab_difference(*labs))
 
 
-def _coverage(target, restored, half_width):
-    """Share of the true values that are no further off than half the interval."""
-    distance = np.abs(target - restored)
-    seen = ~np.isnan(distance + half_width)
-    return _mean((distance <= half_width)[seen])
-
-
 def _check_count(reference, images, name):
     """Refuse images that are not as many as the true ones."""
     if len(images) != len(reference):
@@ -208,20 +198,6 @@ def _pairs(truth, estimate, clip):
             for images, raw in zip((truth, estimate), raws, strict=True)
         )
         yield target, np.clip(restored, 0, 1) if clip else restored
-
-
-def _half_widths(stds, estimate, coverage):
-    """Yield half the width of the intervals of each image, float64 (C, H, W)."""
-    for i in range(len(stds)):
-        std, restored = stds.raw(i), estimate.raw(i)
-        _check_shapes(i, restored, std, "y_std")
-        if np.any(std < 0):
-            raise ValueError(
-                f"Image {i} of y_std has negative values. Expected standard "
-                "deviations, as predict(X, return_std=True) gives them."
-            )
-        low, high = estimate._range_of(restored.dtype)
-        yield ndtri((1 + coverage) / 2) / (high - low) * np.moveaxis(std, -1, 0)
 
 
 def _average(scores, truth, sample_weight):
@@ -536,95 +512,6 @@ def ciede2000_error(
             "image_shape=(height, width, 3)), or use psnr_score or ssim_score."
         )
     scores = starmap(_ciede2000, _pairs(truth, estimate, clip))
-    return _average(scores, truth, sample_weight)
-
-
-def coverage_score(
-    y_true,
-    y_pred,
-    y_std,
-    coverage=0.9,
-    *,
-    sample_weight=None,
-    clip=True,
-    image_shape=None,
-    data_range=None,
-):
-    """Share of the true values that lie inside the predicted intervals.
-
-    The interval of a value is ``y_pred +- z * y_std``, where `z` is such that it holds
-    the share `coverage` of a Gaussian. Error bars are honest if the score comes out
-    as `coverage`: less means that they are too short, more that they are too long.
-
-    Parameters
-    ----------
-    y_true : array-like of shape (n_images, height, width[, n_channels]), list of \
-            images or array-like of shape (n_images, n_features)
-        The clean images. bool, uint8 and uint16 are scaled by the range of their
-        dtype; floats are on [0, 1], or on `data_range`. NaN marks what is missing.
-        Alpha doesn't count.
-
-    y_pred : array-like or list of the same shapes
-        The restored images, on the same scale; the dtype may be another.
-
-    y_std : array-like or list of the same shapes
-        Standard deviations of `y_pred`, in the same unit, as
-        ``predict(X, return_std=True)`` gives them: grey levels if `y_pred` is uint8.
-
-    coverage : float in (0, 1), default=0.9
-        The share that the intervals claim to hold.
-
-    sample_weight : array-like of shape (n_images,), default=None
-        Weights of the images.
-
-    clip : bool, default=True
-        Whether values of `y_pred` outside of [0, 1] are first clipped, as any screen
-        or file would. `y_true` is never clipped.
-
-    image_shape : tuple (height, width[, n_channels]), default=None
-        How rows fold into images. None makes each row an image of a single line.
-
-    data_range : pair of floats, default=None
-        Values that mean 0 and 1 in floats, and in integers other than uint8 and
-        uint16. None is (0, 1), unless `y_true` is plainly not on it: then the range
-        of `y_true`.
-
-    Returns
-    -------
-    score : float
-        From 0 to 1; best where it equals `coverage`.
-
-    Raises
-    ------
-    ValueError
-        If `y_std` is negative, if `coverage` is not between 0 and 1, if the three
-        differ in number or shape of the images or in their scale, or if they have no
-        observed value in common.
-
-    Notes
-    -----
-    A value counts where it is observed, that is not NaN, in all three. An image
-    without any such value is left out of the average.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from colorvae_sk import coverage_score
-    >>> rng = np.random.default_rng(0)
-    >>> restored, std = np.full((2, 16, 16, 3), 0.5), np.full((2, 16, 16, 3), 0.1)
-    >>> clean = restored + rng.normal(0, 0.1, restored.shape)
-    >>> round(coverage_score(clean, restored, std, coverage=0.9), 1)
-    0.9
-    """
-    check_scalar(
-        coverage, "coverage", Real, min_val=0, max_val=1, include_boundaries="neither"
-    )
-    truth, estimate = _open(y_true, y_pred, image_shape, data_range)
-    stds = as_images(y_std, image_shape=image_shape, data_range=(0, 1), name="y_std")
-    _check_count(truth, stds, "y_std")
-    half_widths = _half_widths(stds, estimate, coverage)
-    pairs = _pairs(truth, estimate, clip)
-    scores = (_coverage(*pair, h) for pair, h in zip(pairs, half_widths, strict=True))
     return _average(scores, truth, sample_weight)
 
 

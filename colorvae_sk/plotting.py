@@ -2,8 +2,9 @@
 
 import numpy as np
 
+from ._coverage import coverage_score
 from ._images import as_images
-from .metrics import ciede2000_error, coverage_score, psnr_score
+from .metrics import ciede2000_error, psnr_score
 
 __all__ = ["fill_with_means", "plot_restoration"]
 

@@ -13,13 +13,13 @@ import colorvae_sk
 # From the ground up: a module may import from its own floor and from those below.
 FLOORS = [
     {"networks", "losses", "_images", "_pictures", "_tiling"},
-    {"_batches", "_inference", "_degradation", "_jpeg", "_separable"},
+    {"_batches", "_calibration", "_inference", "_degradation", "_jpeg", "_separable"},
     {"_blur", "_colour", "_compression", "_holes", "_noise", "_resolution"},
-    {"degradations", "augmentations", "metrics", "datasets"},
+    {"degradations", "augmentations", "metrics", "_coverage", "datasets"},
     {"_net"},
     {"_base"},
     {"_color_vae", "_color_vqvae", "_color_vaegan"},
-    {"persistence", "plotting"},
+    {"persistence", "plotting", "_displays"},
     {"pretrained"},
     {"cli", "__main__", ""},  # "": `import colorvae_sk`, so everything
 ]
@@ -106,7 +106,9 @@ def test_package_is_light_to_import():
     assert modules_loaded_by("import colorvae_sk") & heavy == set()
 
 
-@pytest.mark.parametrize("module", ["_images", "_pictures", "metrics"])
+@pytest.mark.parametrize(
+    "module", ["_images", "_pictures", "metrics", "_calibration", "_displays"]
+)
 def test_module_does_without_torch(module):
     loaded = modules_loaded_by(f"import colorvae_sk.{module}")
     assert loaded & {"torch", "skorch"} == set()

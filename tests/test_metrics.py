@@ -19,11 +19,11 @@ from sklearn.base import BaseEstimator
 from sklearn.metrics import make_scorer
 from sklearn.model_selection import GridSearchCV, cross_validate
 
+from colorvae_sk import coverage_score
 from colorvae_sk.metrics import (
     _lab_difference,
     ciede2000_error,
     ciede2000_scorer,
-    coverage_score,
     ms_ssim_score,
     ms_ssim_scorer,
     psnr_score,
@@ -300,50 +300,6 @@ def test_ciede2000_refuses_images_without_colour(shape):
     images = np.full(shape, 0.5)
     with pytest.raises(ValueError, match=r"3 channels.*y_true has 1.*psnr_score"):
         ciede2000_error(images, images)
-
-
-@pytest.mark.parametrize("coverage", [0.5, 0.9, 0.99])
-def test_coverage_of_gaussian_residuals_is_as_claimed(coverage):
-    rng = np.random.default_rng(0)
-    std = rng.uniform(0.01, 0.1, (4, 64, 64, 3))
-    restored = np.full(std.shape, 0.5)
-    clean = rng.normal(restored, std)
-    n = std.size
-    error = 4 * np.sqrt(coverage * (1 - coverage) / n)  # four standard errors
-    assert abs(coverage_score(clean, restored, std, coverage) - coverage) < error
-
-
-def test_coverage_counts_what_lies_inside():
-    clean = np.array([[[0.5, 0.5 + 0.19], [0.5 - 0.19, 0.5 + 0.21]]])
-    restored, std = np.full((1, 2, 2), 0.5), np.full((1, 2, 2), 0.1)
-    score = coverage_score(clean, restored, std, coverage=0.9545)  # 2 sigma
-    assert score == 0.75
-    assert coverage_score(clean, restored, 0 * std) == 0.25
-
-
-def test_coverage_scales_standard_deviations_without_shifting_them():
-    clean, restored = noisy_pair((2, 16, 16))
-    expected = coverage_score(clean, restored, 0.1 * restored)
-    assert 0.1 < expected < 0.9
-    score = coverage_score(
-        2 * clean - 1, 2 * restored - 1, 0.2 * restored, data_range=(-1, 1)
-    )
-    assert_allclose(score, expected, atol=0.005)  # some lie on the border
-
-
-def test_coverage_takes_deviations_in_the_unit_of_the_restored():
-    clean = np.array([[[100, 120]]], np.uint8)
-    restored, std = np.full_like(clean, 100), np.full_like(clean, 10)
-    assert coverage_score(clean, restored, std) == 0.5
-    assert coverage_score(clean, restored, 10.0 * std / 10) == 0.5
-    assert coverage_score(clean, restored / 255, std / 255) == 0.5
-
-
-@pytest.mark.parametrize("coverage", [0, 1, 90])
-def test_coverage_outside_of_0_and_1_is_refused(coverage):
-    images = np.full((1, 2, 2), 0.5)
-    with pytest.raises(ValueError, match="coverage"):
-        coverage_score(images, images, images, coverage=coverage)
 
 
 # ----------------------------------------------------------------------- all measures
