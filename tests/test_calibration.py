@@ -9,11 +9,12 @@ import pytest
 from helpers import every_architecture, holed, tiny, weights
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import ndtri
+from skimage.io import imsave
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import Pipeline
 
-from colorvae_sk import GaussianNoise, interval_coverage_score
+from colorvae_sk import GaussianNoise, _calibration, interval_coverage_score
 from colorvae_sk._calibration import (
     SMALLEST,
     Calibration,
@@ -312,6 +313,19 @@ def test_lists_of_different_sizes(vae, photos):
     assert 0.8 < interval_coverage_score(y, ends) <= 1
 
 
+def test_picture_files(vae, pair, tmp_path):
+    stored = [np.rint(255 * x.clip(0, 1)).astype(np.uint8) for x in pair]
+    paths = [[], []]
+    for side, name, images in zip(paths, "Xy", stored, strict=True):
+        for i, image in enumerate(images):
+            side.append(tmp_path / f"{name}{i}.png")
+            imsave(side[-1], image, check_contrast=False)
+    expected = vae.calibrate(*stored).predict_interval(stored[0])
+    got = vae.calibrate(*paths).predict_interval(paths[0])
+    assert all(isinstance(end, list) for end in got)
+    assert_array_equal(got, expected)
+
+
 def test_grey_images_and_rows(photos):
     X, y = (images[..., 0] for images in pairs_of(photos))
     vae = tiny(degradation=GaussianNoise(0.1)).fit(photos[..., 0]).calibrate(X, y)
@@ -407,6 +421,20 @@ def test_refused_pairs_leave_the_calibration_as_it_was(change, message, vae, pai
         with pytest.raises(ValueError, match=message):
             vae.calibrate(*change(*pair))
         assert vars(vae) == state
+
+
+@pytest.mark.parametrize("step", ["fit_curve", "find_losses"])
+def test_interrupted_calibration_leaves_no_trace(step, vae, pair, monkeypatch):
+    def interrupt(residuals, *curve):
+        next(iter(residuals))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_calibration, step, interrupt)
+    state, learned = vars(vae).copy(), weights(vae)
+    with pytest.raises(KeyboardInterrupt):
+        vae.calibrate(*pair)
+    assert vars(vae) == state
+    assert_array_equal(weights(vae), learned)
 
 
 @pytest.mark.parametrize("coverage", [0, 1, 90, -0.1, np.nan, "0.9", None])
