@@ -12,8 +12,8 @@ import colorvae_sk
 
 # From the ground up: a module may import from its own floor and from those below.
 FLOORS = [
-    {"networks", "losses", "_images", "_pictures", "_tiling"},
-    {"_batches", "_inference", "_degradation", "_jpeg", "_separable"},
+    {"networks", "losses", "_images", "_pictures", "_storage", "_tiling"},
+    {"_batches", "_inference", "_degradation", "_jpeg", "_separable", "_weights"},
     {"_blur", "_colour", "_compression", "_holes", "_noise", "_resolution"},
     {"degradations", "augmentations", "metrics", "datasets"},
     {"_net"},
