@@ -17,7 +17,7 @@ REQUIRED = [
     "pillow>=10.1",
     "torch>=2.6",
     "skorch>=1.1",
-    "safetensors>=0.4",
+    "safetensors>=0.4.5",
     "joblib>=1.3",
     "tqdm>=4.66",
 ]

@@ -170,6 +170,8 @@ class ColorVAE(BaseColorVAE):
     See Also
     --------
     colorvae_sk.degradations : The damage that can be learned to undo.
+    load_pretrained : A fitted one that ships with the package.
+    save : Keep a fitted one in a file without pickle.
 
     References
     ----------
