@@ -17,6 +17,7 @@ REQUIRED = [
     "pillow>=10.1",
     "torch>=2.6",
     "skorch>=1.1",
+    "safetensors>=0.4.5",
     "joblib>=1.3",
     "tqdm>=4.66",
 ]
@@ -58,6 +59,7 @@ setup(
         "Topic :: Scientific/Engineering :: Image Processing",
     ],
     packages=["colorvae_sk"],
+    package_data={"colorvae_sk": ["weights/*"]},
     python_requires=">=3.11",
     install_requires=REQUIRED,
     extras_require={"plot": PLOT, "bench": BENCH, "test": TEST, "docs": DOCS},

@@ -42,6 +42,10 @@ _HOMES = {
     "psnr_scorer": "metrics",
     "ssim_score": "metrics",
     "ssim_scorer": "metrics",
+    "load": "persistence",
+    "save": "persistence",
+    "list_pretrained": "pretrained",
+    "load_pretrained": "pretrained",
     "ImageFolder": "datasets",
     "load_photos": "datasets",
 }

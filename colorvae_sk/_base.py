@@ -29,6 +29,7 @@ from ._net import (
     WeightAverage,
     has_fast_bfloat16,
 )
+from ._weights import read_network
 from .augmentations import BaseAugmentation, RandomFlip, RandomQuarterTurn
 from .degradations import (
     BaseDegradation,
@@ -50,7 +51,9 @@ class BaseColorVAE(CalibrationMixin, ImageInputMixin, TransformerMixin, BaseEsti
 
     A subclass lists its parameters in ``__init__`` and builds its network in
     ``_build(blueprint)``, from the plain values that ``_plan(images)`` gives; `_plan`
-    also sets ``patch_size_``. ``_default_batch_size`` is what `batch_size=None` means.
+    also sets ``patch_size_``. ``_adopt(blueprint, images)`` does so where the values
+    are those of a file, or complains that the images do not fit its network.
+    ``_default_batch_size`` is what `batch_size=None` means.
     """
 
     _parameter_constraints: ClassVar[dict] = {
@@ -80,6 +83,7 @@ class BaseColorVAE(CalibrationMixin, ImageInputMixin, TransformerMixin, BaseEsti
         "mixed_precision": ["boolean", StrOptions({"auto"})],
         "tile_size": [Interval(Integral, 64, None, closed="left")],
         "device": [str, torch.device],
+        "weights": [str, None],
         "callbacks": ["array-like", None],
         "verbose": ["verbose"],
         "random_state": ["random_state"],
@@ -162,16 +166,36 @@ class BaseColorVAE(CalibrationMixin, ImageInputMixin, TransformerMixin, BaseEsti
         return images, target
 
     def _begin(self, images):
-        """Draw a new network for images like these."""
+        """Make a network for images like these: a new one, or that of the weights."""
         self.seed_ = int(check_random_state(self.random_state).randint(2**31 - 1))
         self.n_channels_, self.dtype_ = images.n_channels, images.raw(0).dtype
         self._n_axes = images._source[0].ndim  # 2: grey, without a channel axis
         self.n_fits_, self.history_ = 0, []
-        self._blueprint = self._plan(images)
+        if self.weights is None:
+            self._blueprint = self._plan(images)
+            self._draw_weights()
+        else:
+            kinds = [kind.__name__ for kind in type(self).__mro__]
+            self._blueprint, weights = read_network(self.weights, kinds)
+            self._adopt(self._blueprint, images)
+            self._put_weights(weights)
+
+    def _draw_weights(self):
+        """Make the network of the blueprint, with random weights."""
         with torch.device("meta"):  # so that torch's own random state stays untouched
             network = self._build(self._blueprint)
         generator = torch.Generator().manual_seed(self.seed_)
         network = initialise(network.to_empty(device="cpu"), generator)
+        self.net_ = self._wrap(network.to(memory_format=torch.channels_last))
+
+    def _put_weights(self, weights):
+        """Make the network of the blueprint, with these arrays as its weights."""
+        with torch.device("meta"):
+            network = self._build(self._blueprint)
+        check_weights(network, weights)
+        kinds = {name: tensor.dtype for name, tensor in network.state_dict().items()}
+        tensors = {n: torch.tensor(a, dtype=kinds[n]) for n, a in weights.items()}
+        network.load_state_dict(tensors, assign=True)
         self.net_ = self._wrap(network.to(memory_format=torch.channels_last))
 
     @property
@@ -570,13 +594,8 @@ class BaseColorVAE(CalibrationMixin, ImageInputMixin, TransformerMixin, BaseEsti
     def __setstate__(self, state):
         weights = state.get("_weights")
         super().__setstate__({k: v for k, v in state.items() if k != "_weights"})
-        if weights is None:
-            return
-        with torch.device("meta"):
-            network = self._build(self._blueprint)
-        tensors = {name: torch.tensor(array) for name, array in weights.items()}
-        network.load_state_dict(tensors, assign=True)
-        self.net_ = self._wrap(network.to(memory_format=torch.channels_last))
+        if weights is not None:
+            self._put_weights(weights)
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "net_")
@@ -605,6 +624,18 @@ def check_augmentation(augmentation):
             raise TypeError(
                 "Expected augmentation to be a list of augmentations such as "
                 f"RandomFlip(), got {each!r} in it."
+            )
+
+
+def check_weights(network, weights):
+    """Complain unless there is an array of the right shape for each tensor."""
+    expected = {name: tuple(t.shape) for name, t in network.state_dict().items()}
+    shapes = {name: np.shape(array) for name, array in weights.items()}
+    for name in sorted(expected.keys() | shapes.keys()):
+        if expected.get(name) != shapes.get(name):
+            raise ValueError(
+                f"The weights {name} are {shapes.get(name, 'missing')}, but the "
+                f"network expects {expected.get(name, 'none')}."
             )
 
 

@@ -117,6 +117,13 @@ class ColorVAE(BaseColorVAE):
     device : str, default="auto"
         Where torch computes. "auto": CUDA if there is one, else MPS, else the CPU.
 
+    weights : str, default=None
+        What to start from: the name of weights that ship with the package
+        (`list_pretrained`), or the path of a file that `save` wrote. Architecture,
+        `widths`, `n_blocks`, `n_latent` and the size that a "conv" or "dense" network
+        takes are then those of the file; X must have as many channels. None: random
+        weights.
+
     callbacks : list of skorch callbacks, default=None
         The user's own; they are cloned for each stage.
 
@@ -167,6 +174,8 @@ class ColorVAE(BaseColorVAE):
     See Also
     --------
     colorvae_sk.degradations : The damage that can be learned to undo.
+    load_pretrained : A fitted one that ships with the package.
+    save : Keep a fitted one in a file without pickle.
 
     References
     ----------
@@ -222,6 +231,7 @@ class ColorVAE(BaseColorVAE):
         mixed_precision="auto",
         tile_size=1024,
         device="auto",
+        weights=None,
         callbacks=None,
         verbose=0,
         random_state=None,
@@ -249,6 +259,7 @@ class ColorVAE(BaseColorVAE):
         self.mixed_precision = mixed_precision
         self.tile_size = tile_size
         self.device = device
+        self.weights = weights
         self.callbacks = callbacks
         self.verbose = verbose
         self.random_state = random_state
@@ -265,6 +276,32 @@ class ColorVAE(BaseColorVAE):
             options |= {"fixed_size": self.patch_size_}
         return kind, {"n_channels": images.n_channels, **options}
 
+    def _adopt(self, blueprint, images):
+        """Choose patches for a network that is there, if the images fit it."""
+        kind, options = blueprint
+        n_channels, fixed_size = options["n_channels"], options.get("fixed_size")
+        if images.n_channels != n_channels:
+            raise ValueError(
+                f"X has {images.n_channels} channel(s), but weights={self.weights!r} "
+                f"are for images of {n_channels}. Convert the images, or pass "
+                "weights=None."
+            )
+        if fixed_size is not None:
+            self._check_size_of_patches(fixed_size, images)
+        self.architecture_ = kind
+        self.patch_size_ = fixed_size or self._choose_patch(kind, images)
+
+    def _check_size_of_patches(self, size, images):
+        """Complain if images are smaller than the network, or rows not of its size."""
+        limits = largest_sides(shapes_of(images))
+        is_small = any(side < full for side, full in zip(limits, size, strict=True))
+        if is_small or (self._is_plain and limits != size):
+            raise ValueError(
+                f"X has images up to {limits} (a row is an image of one line), but "
+                f"weights={self.weights!r} are for patches of {size}. Pass images "
+                "that are large enough, rows of that length, or weights=None."
+            )
+
     def _build(self, blueprint):
         kind, options = blueprint
         return NETWORKS[kind](**options)
@@ -276,8 +313,8 @@ class ColorVAE(BaseColorVAE):
 
     def _choose_patch(self, kind, images):
         """Crops of the wanted size, but none larger than the largest image."""
-        shapes = {images.shape(i) for i in range(len(images))}
-        limits = tuple(max(sides) for sides in zip(*shapes, strict=True))
+        shapes = shapes_of(images)
+        limits = largest_sides(shapes)
         n_values = limits[0] * limits[1] * images.n_channels
         is_plain = images.is_rows and self.image_shape is None
         is_small = len(shapes) == 1 and n_values <= SMALL and kind != "ladder"
@@ -301,6 +338,16 @@ class ColorVAE(BaseColorVAE):
     @property
     def _default_batch_size(self):
         return BATCH_SIZES[self.architecture_]
+
+
+def shapes_of(images):
+    """The heights and widths that occur: a set of pairs."""
+    return {images.shape(i) for i in range(len(images))}
+
+
+def largest_sides(shapes):
+    """The largest height and the largest width."""
+    return tuple(max(sides) for sides in zip(*shapes, strict=True))
 
 
 def check_blocks(n_blocks, n_scales):

@@ -12,8 +12,9 @@ import colorvae_sk
 
 # From the ground up: a module may import from its own floor and from those below.
 FLOORS = [
-    {"networks", "losses", "_images", "_pictures", "_tiling"},
+    {"networks", "losses", "_images", "_pictures", "_storage", "_tiling"},
     {"_batches", "_calibration", "_inference", "_degradation", "_jpeg", "_separable"},
+    {"_weights"},
     {"_blur", "_colour", "_compression", "_holes", "_noise", "_resolution"},
     {"degradations", "augmentations", "metrics", "_coverage", "datasets"},
     {"_net"},

@@ -1,0 +1,67 @@
+"""Weights that ship with the package: a fitted ColorVAE without fitting."""
+
+from ._weights import describe_shipped, read_shipped, shipped_names
+from .persistence import revive
+
+__all__ = ["list_pretrained", "load_pretrained"]
+
+
+def list_pretrained():
+    """Names of the weights that ship with this version.
+
+    Returns
+    -------
+    names : list of str
+        In alphabetical order; `load_pretrained` and ``ColorVAE(weights=...)`` take
+        them.
+    """
+    return shipped_names()
+
+
+def load_pretrained(name="natural", device="auto", verify=True):
+    """Load a fitted ColorVAE that ships with the package.
+
+    Nothing is downloaded and nothing is unpickled.
+
+    Parameters
+    ----------
+    name : str, default="natural"
+        One of `list_pretrained`. "natural": learned on photographs, to undo the
+        damage of `blind_degradation`.
+
+    device : str or torch.device, default="auto"
+        Where torch computes, as in ``ColorVAE``.
+
+    verify : bool, default=True
+        Whether to compare the file with the SHA-256 that is listed beside it.
+
+    Returns
+    -------
+    vae : ColorVAE
+        Ready to restore. Its parameter ``weights`` is the name, so that ``fit``, of
+        itself and of its clones, starts from these weights too; ``partial_fit`` goes
+        on from them.
+
+    Raises
+    ------
+    ValueError
+        If no weights of this name ship, or the file is damaged.
+
+    See Also
+    --------
+    list_pretrained : The names.
+    load : Read a file of one's own.
+
+    Examples
+    --------
+    >>> from colorvae_sk import load_pretrained
+    >>> vae = load_pretrained()  # doctest: +SKIP
+    >>> restored = vae.transform(X_damaged)  # doctest: +SKIP
+    """
+    if name not in shipped_names():
+        raise ValueError(
+            f"No weights {name!r} ship with colorvae_sk, only {describe_shipped()}. A "
+            "file of your own is read by colorvae_sk.load(path)."
+        )
+    content, arrays = read_shipped(name, verify)
+    return revive(content, arrays, name, device=device, weights=name)
