@@ -34,6 +34,8 @@ _HOMES = {
     "ciede2000_error": "metrics",
     "ciede2000_scorer": "metrics",
     "coverage_score": "metrics",
+    "make_masked_psnr_scorer": "_self_supervised",
+    "masked_psnr_scorer": "_self_supervised",
     "ms_ssim_score": "metrics",
     "ms_ssim_scorer": "metrics",
     "psnr_score": "metrics",

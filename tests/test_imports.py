@@ -16,6 +16,7 @@ FLOORS = [
     {"_batches", "_inference", "_degradation", "_jpeg", "_separable"},
     {"_blur", "_colour", "_compression", "_holes", "_noise", "_resolution"},
     {"degradations", "augmentations", "metrics", "datasets"},
+    {"_self_supervised"},
     {"_net"},
     {"_base"},
     {"_color_vae", "_color_vqvae", "_color_vaegan"},
