@@ -36,6 +36,8 @@ _HOMES = {
     "ciede2000_scorer": "metrics",
     "coverage_score": "_coverage",
     "interval_coverage_score": "_coverage",
+    "make_masked_psnr_scorer": "_self_supervised",
+    "masked_psnr_scorer": "_self_supervised",
     "ms_ssim_score": "metrics",
     "ms_ssim_scorer": "metrics",
     "psnr_score": "metrics",

@@ -12,6 +12,8 @@ from ._degradation import BaseDegradation, ends, number_or_range
 from ._separable import LONGEST, apply_along_axes
 from .networks import may_miss
 
+IN_GROUP = 16  # images that the CPU filters at once, with kernels of one size
+
 
 class GaussianBlur(BaseDegradation):
     """Blur as a lens slightly out of focus does, with a Gaussian kernel.
@@ -219,13 +221,32 @@ def _blur_what_is_there(images, blur):
 
 def _convolve(images, kernels):
     """Filter images (n, C, H, W) with symmetric kernels (n, 1, k, k)."""
+    if images.device.type != "cpu":  # a GPU would wait to tell which taps are zero
+        return _filter(images, kernels)
+    if len(images) <= IN_GROUP:
+        return _filter(images, _cut(kernels))
+    filtered = torch.empty_like(images)
+    for group in kernels.count_nonzero(dim=(1, 2, 3)).argsort().split(IN_GROUP):
+        filtered[group] = _filter(images[group], _cut(kernels[group]))
+    return filtered
+
+
+def _cut(kernels):
+    """The rows and columns of kernels (n, 1, k, k) that are not all zero."""
+    for axis, other in ((2, 3), (3, 2)):
+        margin = int((kernels.sum(dim=(0, 1, other)) == 0).sum()) // 2
+        kernels = kernels.narrow(axis, margin, kernels.shape[axis] - 2 * margin)
+    return kernels
+
+
+def _filter(images, kernels):
+    """Filter images (n, C, H, W) with symmetric kernels (n, 1, h, w), as they are."""
     n_images, n_channels, *size = images.shape
-    for axis, length in enumerate(size, start=2):
-        mirrored = _mirror(length, kernels.shape[3] // 2, images.device)
-        images = images.index_select(axis, mirrored)
+    for axis in (3, 2):
+        images = _mirror(images, axis, kernels.shape[axis] // 2)
     # One group per image and channel: to torch they are channels of a single image.
     images = images.reshape(1, n_images * n_channels, *images.shape[2:])
-    kernels = kernels.repeat_interleave(n_channels, dim=0)
+    kernels = kernels.expand(-1, n_channels, -1, -1).flatten(0, 1).unsqueeze(1)
     filtered = functional.conv2d(images, kernels, groups=len(kernels))
     return filtered.reshape(n_images, n_channels, *size)
 
@@ -239,7 +260,7 @@ def _convolve_axes(images, kernels):
         return apply_along_axes(images, down, across)
     for axis in (2, 3):
         length, n_taps = images.shape[axis], kernels.shape[3]
-        padded = images.index_select(axis, _mirror(length, n_taps // 2, images.device))
+        padded = _mirror(images, axis, n_taps // 2)
         images = torch.zeros_like(images)
         for tap in range(n_taps):
             shifted = padded.narrow(axis, tap, length)
@@ -250,14 +271,20 @@ def _convolve_axes(images, kernels):
 def _matrices(kernels, length):
     """The filter as matrices (n, length, length) that act on an axis."""
     n_images, n_taps = len(kernels), kernels.shape[3]
-    mirrored = _mirror(length, n_taps // 2, kernels.device)
-    sources = mirrored.unfold(0, n_taps, 1)[:length]  # of each place, by tap
+    places = torch.arange(length, device=kernels.device)
+    sources = _mirror(places, 0, n_taps // 2).unfold(0, n_taps, 1)[:length]  # by tap
     matrices = kernels.new_zeros((n_images, length, length))
     taps = kernels.reshape(n_images, 1, n_taps).expand(-1, length, -1)
     return matrices.scatter_add_(2, sources.expand(n_images, -1, -1), taps)
 
 
-def _mirror(length, margin, device):
-    """Indices that continue an axis by its mirror image (d c b a | a b c d | d c b)."""
-    index = torch.arange(-margin, length + margin, device=device) % (2 * length)
-    return torch.minimum(index, 2 * length - 1 - index)
+def _mirror(tensor, axis, margin):
+    """Continue an axis by its mirror image (d c b a | a b c d | d c b a)."""
+    while margin > 0:
+        length = tensor.shape[axis]
+        width = min(margin, length)
+        before = tensor.narrow(axis, 0, width).flip(axis)
+        after = tensor.narrow(axis, length - width, width).flip(axis)
+        tensor = torch.cat([before, tensor, after], dim=axis)
+        margin -= width
+    return tensor

@@ -235,6 +235,11 @@ class BaseDegradation(ImageInputMixin, TransformerMixin, BaseEstimator):
         values = torch.randint(low, high + 1, shape, **options)
         return self._record(name, values, generator)
 
+    def _largest(self, name, values):
+        """The largest value drawn; a GPU would wait to tell, so there: the end."""
+        on_cpu = values.device.type == "cpu"
+        return values.max().item() if on_cpu else ends(getattr(self, name))[1]
+
     def _record(self, name, values, generator):
         if isinstance(generator, DrawRecorder):
             generator.record(self, name, values)

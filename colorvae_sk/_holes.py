@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch.nn import functional
 
-from ._degradation import BaseDegradation, ends, number_or_range
+from ._degradation import BaseDegradation, number_or_range
 
 
 class MissingPixels(BaseDegradation):
@@ -61,7 +61,8 @@ class MissingPixels(BaseDegradation):
         fraction = self._draw("fraction", images, generator)
         size = self._draw_integer("size", images, generator)
         chance = -torch.expm1(torch.log1p(-fraction) / size**2)
-        margin = ends(self.size)[1] - 1  # for blocks that start outside of the image
+        # Blocks may start outside of the image.
+        margin = self._largest("size", size) - 1
         shape = (len(images), 1, images.shape[2] + margin, images.shape[3] + margin)
         chances = torch.rand(shape, generator=generator, device=images.device)
         lost = chances < chance
@@ -124,10 +125,11 @@ class MissingScratches(BaseDegradation):
     def _degrade(self, images, generator):
         count = self._draw_integer("n", images, generator)
         width = self._draw("width", images, generator)
+        lines = _draw_lines(self._largest("n", count), images, generator)
         lost = torch.zeros_like(images[:, :1], dtype=torch.bool)
-        for i in range(ends(self.n)[1]):  # all images at once, to spare memory
-            distance = _distance_from_a_line(images, generator)
-            lost |= (distance <= width / 2) & (i < count)
+        for i, (down, across) in enumerate(zip(*lines, strict=True)):
+            reach = torch.where(i < count, width / 2, -1)
+            lost |= (down - across).abs_() <= reach
         return images.masked_fill(lost, torch.nan)
 
 
@@ -181,12 +183,15 @@ def _any_ahead(flags, size, margin):
     return ahead > counts[..., : len(here)]
 
 
-def _distance_from_a_line(images, generator):
-    """How far each pixel is from a line, drawn for each image: (n, 1, H, W)."""
-    size, device = images.shape[2:], images.device
-    shape = (3, len(images), 1, 1, 1)
+def _draw_lines(n_lines, images, generator):
+    """Lines across each image; a pixel is ``abs(down - across)`` away from one.
+
+    Of the shapes (n_lines, n, 1, H, 1) and (n_lines, n, 1, 1, W).
+    """
+    (height, width), device = images.shape[2:], images.device
+    shape = (3, n_lines, len(images), 1, 1, 1)
     y, x, turn = torch.rand(shape, generator=generator, device=device)
-    down, right = (torch.arange(length, device=device) + 0.5 for length in size)
-    down, right = down[:, None] - y * size[0], right - x * size[1]
     angle = math.pi * turn
-    return (down * angle.cos() - right * angle.sin()).abs_()
+    down = torch.arange(height, device=device)[:, None] + 0.5 - y * height
+    across = torch.arange(width, device=device) + 0.5 - x * width
+    return down * angle.cos(), across * angle.sin()

@@ -13,30 +13,27 @@ import torch
 from torch.nn import functional
 
 # Quantisation steps at quality 50: ITU-T T.81 (1992), tables K.1 and K.2.
-_LUMA_STEPS = torch.tensor(
-    [
-        (16, 11, 10, 16, 24, 40, 51, 61),
-        (12, 12, 14, 19, 26, 58, 60, 55),
-        (14, 13, 16, 24, 40, 57, 69, 56),
-        (14, 17, 22, 29, 51, 87, 80, 62),
-        (18, 22, 37, 56, 68, 109, 103, 77),
-        (24, 35, 55, 64, 81, 104, 113, 92),
-        (49, 64, 78, 87, 103, 121, 120, 101),
-        (72, 92, 95, 98, 112, 100, 103, 99),
-    ]
-)
-_CHROMA_STEPS = torch.tensor(
-    [
-        (17, 18, 24, 47, 99, 99, 99, 99),
-        (18, 21, 26, 66, 99, 99, 99, 99),
-        (24, 26, 56, 99, 99, 99, 99, 99),
-        (47, 66, 99, 99, 99, 99, 99, 99),
-        (99, 99, 99, 99, 99, 99, 99, 99),
-        (99, 99, 99, 99, 99, 99, 99, 99),
-        (99, 99, 99, 99, 99, 99, 99, 99),
-        (99, 99, 99, 99, 99, 99, 99, 99),
-    ]
-)
+_LUMA_STEPS = [
+    (16, 11, 10, 16, 24, 40, 51, 61),
+    (12, 12, 14, 19, 26, 58, 60, 55),
+    (14, 13, 16, 24, 40, 57, 69, 56),
+    (14, 17, 22, 29, 51, 87, 80, 62),
+    (18, 22, 37, 56, 68, 109, 103, 77),
+    (24, 35, 55, 64, 81, 104, 113, 92),
+    (49, 64, 78, 87, 103, 121, 120, 101),
+    (72, 92, 95, 98, 112, 100, 103, 99),
+]
+_CHROMA_STEPS = [
+    (17, 18, 24, 47, 99, 99, 99, 99),
+    (18, 21, 26, 66, 99, 99, 99, 99),
+    (24, 26, 56, 99, 99, 99, 99, 99),
+    (47, 66, 99, 99, 99, 99, 99, 99),
+    (99, 99, 99, 99, 99, 99, 99, 99),
+    (99, 99, 99, 99, 99, 99, 99, 99),
+    (99, 99, 99, 99, 99, 99, 99, 99),
+    (99, 99, 99, 99, 99, 99, 99, 99),
+]
+_STEPS = torch.tensor([_LUMA_STEPS, _CHROMA_STEPS]).float().reshape(2, 1, 64)
 
 
 class _Grid(NamedTuple):
@@ -81,21 +78,21 @@ def compress_jpeg(images, quality, subsampling="4:2:0"):
     """
     grid, quality = _GRIDS[subsampling], quality.reshape(-1, 1, 1, 1)
     pixels = images.clamp(0, 1).mul_(255).round_()
-    luma_steps = _scale_steps(_LUMA_STEPS, quality)
+    luma_steps, chroma_steps = _scale_steps(quality)
     if images.shape[1] != 3:
         return (_code(pixels - 128, luma_steps) + 128) / 255
     luma, chroma = _to_ycc(pixels)
     luma = _code(luma, luma_steps)
-    chroma = _code(_shrink(chroma, grid), _scale_steps(_CHROMA_STEPS, quality))
+    chroma = _code(_shrink(chroma, grid), chroma_steps)
     chroma = _enlarge(chroma, grid, luma.shape[2:])
     return _to_rgb(luma, chroma).div_(255)
 
 
-def _scale_steps(steps, quality):
-    """Quantisation steps (n, 1, 1, 64) for a quality (n, 1, 1, 1), the IJG's rule."""
+def _scale_steps(quality):
+    """Steps (n, 1, 1, 64) of luma and of chroma for a quality (n, 1, 1, 1): IJG."""
     percent = torch.where(quality < 50, (5000 / quality).floor(), 200 - 2 * quality)
-    steps = steps.to(quality.device).flatten()
-    return (steps * percent).add_(50).div_(100).floor_().clamp_(1, 255)
+    steps = _STEPS.to(quality.device) * percent  # (n, 2, 1, 64)
+    return steps.add_(50).div_(100).floor_().clamp_(1, 255).split(1, dim=1)
 
 
 def _to_ycc(pixels):
@@ -126,7 +123,7 @@ def _shrink(chroma, grid):
         return chroma
     down, across = grid.cell
     padded = _pad(chroma, down, 8 * across)
-    rows = sum(padded[..., i::down, :] for i in range(down))
+    rows = padded[..., ::2, :] + padded[..., 1::2, :] if down == 2 else padded
     means = (rows[..., ::2] + rows[..., 1::2]).div_(down * across)
     return _floor_by_turns(means, grid.shrink_offsets)
 
@@ -160,14 +157,17 @@ def _double(plane, axis, weight):
 
 def _floor_by_turns(plane, offsets):
     """Add one offset in even and one in odd columns, then drop the decimals."""
-    offsets = torch.tensor(offsets, device=plane.device)  # the width is even
-    return plane.add_(offsets.repeat(plane.shape[3] // 2)).floor_()
+    n_pairs = plane.shape[3] // 2  # the width is even
+    offsets = torch.tensor(offsets, device=plane.device).expand(n_pairs, 2)
+    return plane.add_(offsets.reshape(-1)).floor_()
 
 
 def _pad(plane, down, across):
     """Repeat the last row and column until the sides are multiples of these."""
     height, width = plane.shape[2:]
     padding = (0, -width % across, 0, -height % down)
+    if not any(padding):
+        return plane
     return functional.pad(plane, padding, mode="replicate")
 
 

@@ -113,8 +113,12 @@ def _resize(images, factors, filters):
     """Shrink each image by a factor of its own and enlarge it again."""
     if max(images.shape[2:]) > LONGEST:
         return torch.cat(list(map(_shrink, images.split(1), factors, filters)))
-    matrices = [_matrices(length, factors, filters) for length in images.shape[2:]]
-    return apply_along_axes(images, *(m.to(images.device) for m in matrices))
+    height, width = images.shape[2:]
+    across = _matrices(width, factors, filters).to(images.device)
+    if height == width:
+        return apply_along_axes(images, across, across)
+    down = _matrices(height, factors, filters).to(images.device)
+    return apply_along_axes(images, down, across)
 
 
 def _matrices(length, factors, filters):

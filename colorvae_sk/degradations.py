@@ -3,6 +3,7 @@
 Each kind of damage has a module of its own; here they are mixed.
 """
 
+from collections import Counter
 from collections.abc import Hashable
 from copy import deepcopy
 from functools import partial
@@ -124,29 +125,36 @@ class RandomDegradation(BaseDegradation):
         self.random_state = random_state
 
     def _degrade(self, images, generator):
-        images = images.clone()
-        stories = self._draw_stories(len(images), generator)
-        while any(stories):
-            for step, members in next_of(stories):
-                if len(members) == len(images):
-                    images = step._degrade(images, generator)
-                else:
-                    members = torch.tensor(members, device=images.device)
-                    images[members] = step._degrade(images[members], generator)
-            stories = [story[1:] for story in stories]
-        return images
+        parts = list(images.split(1))
+        for step, members in in_groups(self._draw_stories(len(images), generator)):
+            group = torch.cat([parts[i] for i in members])
+            damaged = step._degrade(group, generator).split(1)
+            for i, part in zip(members, damaged, strict=True):
+                parts[i] = part
+        return torch.cat(parts)
 
     def _draw_stories(self, n_images, generator):
-        """For each image the list of what befalls it, mixtures in it drawn too."""
-        choices = self._choices()
+        """For each image the list of what befalls it, mixtures in it drawn too.
+
+        Of steps that do the same, all stories have the same object.
+        """
+        stories, alike = [[self]] * n_images, _Alike()
+        while mixtures := Counter(filter(_is_mixture, chain(*stories))):
+            drawn = {
+                mixture: iter(mixture._draw_choices(count, generator, alike))
+                for mixture, count in mixtures.items()
+            }
+            stories = [unfolded(story, drawn) for story in stories]
+        return stories
+
+    def _draw_choices(self, n_images, generator, alike):
+        """For each image the list of what befalls it, mixtures in it as they are."""
+        choices = [[alike[step] for step in choice] for choice in self._choices()]
         turns = self._draw_turns(n_images, generator, len(choices))
-        stories = [
+        return [
             list(chain.from_iterable(choices[i] for i in turn if i >= 0))
             for turn in turns
         ]
-        while any(isinstance(step, RandomDegradation) for step in chain(*stories)):
-            stories = unfold_first_mixtures(stories, generator)
-        return stories
 
     def _draw_turns(self, n_images, generator, n_choices):
         """Which degradations each image meets: a list of lists, -1 for none."""
@@ -213,46 +221,57 @@ class RandomDegradation(BaseDegradation):
         return any(step._on_cpu for step in chain.from_iterable(self._choices()))
 
 
-def next_of(stories):
-    """Each step that is the next of some images, with the positions of these."""
-    keys, groups = {}, {}
-    for i, story in enumerate(stories):
-        if story:
-            step = story[0]
-            if id(step) not in keys:
-                keys[id(step)] = frozen(step)
-            groups.setdefault(keys[id(step)], (step, []))[1].append(i)
-    return list(groups.values())
+class _Alike(dict):
+    """Of steps that do the same, copies of each other too, the one that came first."""
+
+    def __init__(self):
+        self._firsts = {}
+
+    def __missing__(self, step):
+        parameters = {k: v for k, v in vars(step).items() if k != "random_state"}
+        key = type(step), *map(self._frozen, parameters.values())
+        self[step] = self._firsts.setdefault(key, step)
+        return self[step]
+
+    def _frozen(self, value):
+        """A parameter as part of a key."""
+        if isinstance(value, BaseDegradation):
+            return self[value]
+        if isinstance(value, Pipeline):
+            return tuple(self._frozen(step) for _, step in value.steps)
+        if isinstance(value, list | tuple | np.ndarray):
+            return tuple(map(self._frozen, value))
+        return value if isinstance(value, Hashable) else id(value)
 
 
-def frozen(value):
-    """The value as a key; steps that do the same have the same, copies too."""
-    if isinstance(value, BaseDegradation):
-        parameters = vars(value).items()
-        return type(value), *(frozen(v) for k, v in parameters if k != "random_state")
-    if isinstance(value, Pipeline):
-        return tuple(frozen(step) for _, step in value.steps)
-    if isinstance(value, list | tuple | np.ndarray):
-        return tuple(frozen(part) for part in value)
-    return value if isinstance(value, Hashable) else id(value)
+def _is_mixture(step):
+    return isinstance(step, RandomDegradation)
 
 
-def unfold_first_mixtures(stories, generator):
-    """Replace the first mixture of each image's story by what is drawn of it."""
-    place = [
-        next((k for k, s in enumerate(story) if isinstance(s, RandomDegradation)), None)
-        for story in stories
-    ]
-    mixtures = [
-        [] if k is None else [story[k]] for k, story in zip(place, stories, strict=True)
-    ]
-    unfolded = list(stories)
-    for mixture, members in next_of(mixtures):
-        inner = mixture._draw_stories(len(members), generator)
-        for i, story in zip(members, inner, strict=True):
-            k = place[i]
-            unfolded[i] = [*stories[i][:k], *story, *stories[i][k + 1 :]]
-    return unfolded
+def unfolded(story, drawn):
+    """A story with each mixture replaced by the next list of what is drawn of it."""
+    parts = (next(drawn[step]) if step in drawn else [step] for step in story)
+    return list(chain.from_iterable(parts))
+
+
+def in_groups(stories):
+    """Each step of the stories with the positions of the images that it befalls.
+
+    An image meets its steps in their order. What comes next is the step that the
+    largest share of those have reached who are to meet it: so groups are few and large.
+    """
+    stories = [story[::-1] for story in stories]  # the next step at the end
+    waiting = Counter(chain(*stories))
+    while any(stories):
+        ready = {}
+        for i, story in enumerate(stories):
+            if story:
+                ready.setdefault(story[-1], []).append(i)
+        step = max(ready, key=lambda step: len(ready[step]) / waiting[step])
+        waiting[step] -= len(ready[step])
+        for i in ready[step]:
+            stories[i].pop()
+        yield step, ready[step]
 
 
 def _usual_damage():

@@ -8,6 +8,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import ndimage
 
 from colorvae_sk import DefocusBlur, GaussianBlur, MotionBlur
+from colorvae_sk._blur import IN_GROUP
 
 
 @pytest.mark.parametrize("sigma", [0, 0.1, 0.3, 0.5, 1, 1.6, 2.9, 6.3])
@@ -112,7 +113,13 @@ def test_blur_is_scipys_convolution_with_the_kernel(blur, kernel, size, photos):
 def test_each_image_of_a_batch_is_blurred_by_its_own_kernel(
     blur, names, kernel, photos
 ):
-    drawn = {name: torch.linspace(*ends, 6) for name, ends in names.items()}
+    n_images = 2 * IN_GROUP + 6
+    photos = np.resize(photos, (n_images, *photos.shape[1:]))
+    shuffle = np.random.default_rng(0).permutation
+    drawn = {
+        name: torch.tensor(shuffle(np.linspace(*ends, n_images, dtype=np.float32)))
+        for name, ends in names.items()
+    }
     blur._draw = lambda name, *_: drawn[name].reshape(-1, 1, 1, 1)
     blurred = np.moveaxis(blur._degrade(tensor(photos), None).numpy(), 1, -1)
     for i, image in enumerate(blurred):

@@ -17,6 +17,7 @@ FLOORS = [
     {"_weights"},
     {"_blur", "_colour", "_compression", "_holes", "_noise", "_resolution"},
     {"degradations", "augmentations", "metrics", "_coverage", "datasets"},
+    {"_self_supervised"},
     {"_net"},
     {"_base"},
     {"_color_vae", "_color_vqvae", "_color_vaegan"},

@@ -108,6 +108,30 @@ def test_clone_of_a_mixture_draws_the_same_though_its_parts_are_shared_no_more()
     assert told.nunique() > 20
 
 
+def test_images_that_meet_the_same_damage_meet_it_together():
+    met = {1: [], 2: [], 3: []}
+
+    class Note(Add):
+        def _degrade(self, images, generator):
+            met[self.digit].append(len(images))
+            return super()._degrade(images, generator)
+
+    notes = [Note(1), make_pipeline(Note(2), Note(3)), Note(3)]
+    told = stories(RandomDegradation(notes, n=1), n=300)
+    assert set(told) == {"1", "23", "3"}
+    assert {digit: len(groups) for digit, groups in met.items()} == {1: 1, 2: 1, 3: 1}
+    assert sum(met[3]) == told.isin(["23", "3"]).sum()
+
+
+def test_mixture_leaves_its_images_as_they_are(photos):
+    images = torch.tensor(photos)
+    before = images.clone()
+    degrade = as_degrader(RandomDegradation([Add(1), Add(2)], n=(0, 1)))
+    damaged = degrade(images, torch.Generator().manual_seed(0))
+    damaged += 1  # nor is what comes back a view of them
+    assert torch.equal(images, before)
+
+
 # -------------------------------------------------------------------- what was drawn
 def test_draws_tell_each_parameter_of_each_image(photos):
     noise = GaussianNoise((0.0, 0.3), clip=False, random_state=0)
