@@ -70,7 +70,7 @@ def loop(vae, photos):
 def learn_stage(vae, network, stage, batches, n_epochs):
     """Learn one stage in plain torch; give the number of steps."""
     for name, parameter in network.named_parameters():
-        parameter.requires_grad_(network.stage_of(name) == stage)
+        parameter.requires_grad_(stage in network.stages_of(name))
     learned = [p for p in network.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(
         learned, lr=vae.lr, betas=(0.9, 0.99), weight_decay=1e-4, fused=True

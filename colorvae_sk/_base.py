@@ -4,6 +4,7 @@ import copy
 import math
 import warnings
 from numbers import Integral, Number, Real
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -17,7 +18,9 @@ from sklearn.utils.validation import check_is_fitted
 from skorch.helper import predefined_split
 
 from ._batches import BatchSource, TrainingImages
+from ._blocks import initialise
 from ._calibration import CalibrationMixin
+from ._checkpoint import Checkpoint, file_for, read, write
 from ._images import _FULL_RANGES, ImageInputMixin, as_images
 from ._inference import Restorer
 from ._net import (
@@ -28,6 +31,7 @@ from ._net import (
     VAENet,
     WeightAverage,
     has_fast_bfloat16,
+    plain,
 )
 from ._weights import read_network
 from .augmentations import BaseAugmentation, RandomFlip, RandomQuarterTurn
@@ -39,11 +43,10 @@ from .degradations import (
 )
 from .losses import NegativeELBO
 from .metrics import psnr_score
-from .networks import initialise
 
 COLLAPSED = 1e-4  # nats per value: latents below this carry nothing
 PATIENT_STEPS = 1000  # before we speak of collapse
-COLOUR_SHARE = 0.1  # of the budget before the latents: colours are quickly learned
+SHARES = {"colours": 0.1, "restoration": 0.85, "error bars": 0.05}  # before latents
 
 
 class BaseColorVAE(CalibrationMixin, ImageInputMixin, TransformerMixin, BaseEstimator):
@@ -85,6 +88,7 @@ class BaseColorVAE(CalibrationMixin, ImageInputMixin, TransformerMixin, BaseEsti
         "device": [str, torch.device],
         "weights": [str, None],
         "callbacks": ["array-like", None],
+        "checkpoint": [str, Path, None],
         "verbose": ["verbose"],
         "random_state": ["random_state"],
     }
@@ -112,7 +116,8 @@ class BaseColorVAE(CalibrationMixin, ImageInputMixin, TransformerMixin, BaseEsti
             The fitted estimator.
         """
         is_new = not (self.warm_start and hasattr(self, "net_"))
-        return self._learn(X, y, is_new, self.max_epochs, self.max_seconds)
+        budget = self.max_epochs, self.max_seconds
+        return self._learn(X, y, is_new, *budget, folder=self.checkpoint)
 
     def partial_fit(self, X, y=None):
         """Go on learning: each stage for one epoch, at a constant learning rate.
@@ -133,17 +138,21 @@ class BaseColorVAE(CalibrationMixin, ImageInputMixin, TransformerMixin, BaseEsti
         """
         return self._learn(X, y, not hasattr(self, "net_"), 1, None, anneal=False)
 
-    def _learn(self, X, y, is_new, n_epochs, seconds, anneal=True):
+    def _learn(self, X, y, is_new, n_epochs, seconds, anneal=True, folder=None):
         """Fit; if anything goes wrong on the way, the estimator stays as it was."""
         self._validate_params()
         check_augmentation(self.augmentation)
         before = vars(self).copy()
         try:
             images, target = self._check_pair(X, y, is_new)
+            file = None
+            if folder is not None:
+                start = {} if is_new else self.__getstate__()["_weights"]
+                file = file_for(folder, self, start, images, target)
             if is_new:
                 self._begin(images)
             self._check_channels(images)
-            self._train(images, target, n_epochs, seconds, anneal)
+            self._train(images, target, n_epochs, seconds, anneal, file)
             vars(self).pop("calibration_", None)  # it was of the network before
         except BaseException:
             vars(self).clear()
@@ -202,12 +211,14 @@ class BaseColorVAE(CalibrationMixin, ImageInputMixin, TransformerMixin, BaseEsti
     def _batch_size(self):
         return self.batch_size or self._default_batch_size
 
-    def _train(self, images, target, n_epochs, seconds, anneal):
+    def _train(self, images, target, n_epochs, seconds, anneal, file):
         """Learn the network's stages one after the other."""
         network = copy.deepcopy(self.net_.module_)  # what is interrupted has no effect
+        n_done, progress = self._go_on(network, file)
         source = self._batch_source(network, target is None)
         dataset, held_out = self._split(images, target, source.rng)
-        for stage, share in zip(network.stages, self._shares(network), strict=True):
+        stages = list(zip(network.stages, self._shares(network), strict=True))
+        for stage, share in stages[n_done:]:
             epochs = max(1, round(share * n_epochs))
             n_steps = epochs * -(-dataset.n_patches // self._batch_size)
             time_limit = None if seconds is None else share * seconds
@@ -215,23 +226,40 @@ class BaseColorVAE(CalibrationMixin, ImageInputMixin, TransformerMixin, BaseEsti
             source.begin(stage, schedule)
             net = self._wrap(
                 network,
-                criterion__with_error_bars=stage == network.stage_of("sigma"),
+                criterion__with_error_bars=stage in network.stages_of("sigma"),
                 train_split=None if held_out is None else predefined_split(held_out),
                 iterator_train__source=source,
                 iterator_valid__source=source,
-                callbacks=self._stage_callbacks(schedule),
+                callbacks=self._stage_callbacks(schedule, file, n_done),
             )
-            net.learn_stage(stage, dataset, epochs)
+            net.learn_stage(stage, dataset, epochs, progress)
             self.history_ = self.history_ + rows_of_history(net)
+            n_done, progress = n_done + 1, None
+        if file is not None:
+            write(file, self._fit_so_far(n_done) | {"module": network.state_dict()})
         self.net_, self.n_fits_ = self._wrap(network), self.n_fits_ + 1
         self._warn_of_collapse()
+
+    def _go_on(self, network, file):
+        """Stages that were learned before the fit was cut off, and what of the next."""
+        kept = {} if file is None else read(file)
+        if not kept:
+            return 0, None
+        if self.verbose:
+            print(f"The fit goes on from {file}.")
+        self.seed_, self.history_ = kept["seed"], kept["history"]
+        network.load_state_dict(kept["module"])
+        return kept["n_done"], kept.get("progress")
+
+    def _fit_so_far(self, n_done):
+        return {"seed": self.seed_, "history": self.history_, "n_done": n_done}
 
     def _shares(self, network):
         """What share of the budget each stage takes."""
         if len(network.stages) == 1:
             return [1.0]
-        rest = 1 - self.latent_share
-        return [COLOUR_SHARE * rest, (1 - COLOUR_SHARE) * rest, self.latent_share]
+        before = [(1 - self.latent_share) * share for share in SHARES.values()]
+        return [*before, self.latent_share]
 
     def _batch_source(self, network, is_clean):
         degrade, on_cpu = None, False
@@ -286,11 +314,13 @@ class BaseColorVAE(CalibrationMixin, ImageInputMixin, TransformerMixin, BaseEsti
             return learning, None
         return learning, TrainingImages(images, target, order[:n_held_out], **options)
 
-    def _stage_callbacks(self, schedule):
+    def _stage_callbacks(self, schedule, file, n_done):
         callbacks = [GradientGuard(), WeightAverage(self.ema_decay)]
         if self.verbose:
             callbacks.append(ProgressBar(schedule))
         callbacks += clone(list(self.callbacks or []), safe=False)
+        if file is not None:
+            callbacks.append(Checkpoint(file, self._fit_so_far(n_done)))
         callbacks.append(schedule)
         if self.early_stopping:
             callbacks.append(Patience(self.n_iter_no_change))
@@ -690,6 +720,6 @@ def best_device():
 def rows_of_history(net):
     """A dict for each epoch that the net has learned."""
     return [
-        {"stage": net.stage_, **{k: v for k, v in row.items() if k != "batches"}}
+        {"stage": net.stage_, **{k: v for k, v in plain(row).items() if k != "batches"}}
         for row in net.history
     ]

@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 from torch.utils.data import Dataset
 
-from .networks import block_means
+from ._colour_stage import block_means
 
 KEPT_BYTES = 2**28  # of shrunk pictures, so that they are not read again
 SMALLEST_PART = 0.3  # of the sides of a picture, if there are only few to learn from
@@ -167,22 +167,41 @@ class Batches:
 
     def __iter__(self):
         batches = self._prepare()
-        return one_ahead(batches) if self.source.ahead else batches
+        for batch, place in one_ahead(batches) if self.source.ahead else batches:
+            if self.training:
+                self.source.place = place
+            yield batch
 
     def _prepare(self):
+        """Yield batches, each with the place from which to go on after it."""
         rng = self.source.rng if self.training else np.random.default_rng(0)
         generator = torch.Generator(self.source.device)
-        generator.manual_seed(int(rng.integers(2**63)))
-        order = self.dataset.order(rng)
+        order, begin, n_done = self._start(rng, generator)
         n_together = self.batch_size * max(1, TOGETHER // self.batch_size)
-        for start in range(0, len(order), n_together):
+        for start in range(begin, len(order), n_together):
+            place = {"order": torch.from_numpy(order), "begin": start}
+            place |= {"rng": rng.bit_generator.state, "draws": generator.get_state()}
             positions = order[start : start + n_together]
             views = self.source.damage(self.dataset, positions, rng, generator)
-            for first in range(0, len(positions), self.batch_size):
-                batch = slice(first, first + self.batch_size)
-                yield self.source.lesson(views, batch, generator)
+            for k in range(-(-len(positions) // self.batch_size)):
+                batch = slice(k * self.batch_size, (k + 1) * self.batch_size)
+                lesson = self.source.lesson(views, batch, generator)
+                if k < n_done:
+                    continue
+                yield lesson, {**place, "n_done": k + 1}
                 if self.training and self.source.schedule.is_over:
                     return
+            n_done = 0
+
+    def _start(self, rng, generator):
+        """Order of the crops, where in it to begin, and batches not to take again."""
+        place = self.source.take_place() if self.training else None
+        if place is None:
+            generator.manual_seed(int(rng.integers(2**63)))
+            return self.dataset.order(rng), 0, 0
+        rng.bit_generator.state = place["rng"]
+        generator.set_state(place["draws"])
+        return place["order"].numpy(), place["begin"], place["n_done"]
 
 
 class BatchSource:
@@ -209,6 +228,8 @@ class BatchSource:
         What the network learns.
     schedule : Schedule
         Says when the time is over.
+    place : dict
+        Where the last batch was in its epoch, and all generators with it.
     """
 
     def __init__(self, network, degrade, device, seed, augmentations=(), ahead=False):
@@ -219,6 +240,16 @@ class BatchSource:
     def begin(self, stage, schedule):
         """Serve another stage."""
         self.stage, self.schedule = stage, schedule
+        self.place = self._resumed = None
+
+    def resume(self, place):
+        """Go on after the batch of this place, with the next epoch that is begun."""
+        self._resumed = place
+
+    def take_place(self):
+        """Where to go on, once."""
+        place, self._resumed = self._resumed, None
+        return place
 
     @torch.no_grad()
     def damage(self, dataset, positions, rng, generator):

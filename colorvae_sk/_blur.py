@@ -8,9 +8,9 @@ from typing import ClassVar
 import torch
 from torch.nn import functional
 
+from ._blocks import may_miss
 from ._degradation import BaseDegradation, ends, number_or_range
 from ._separable import LONGEST, apply_along_axes
-from .networks import may_miss
 
 IN_GROUP = 16  # images that the CPU filters at once, with kernels of one size
 

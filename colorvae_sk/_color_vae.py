@@ -75,8 +75,9 @@ class ColorVAE(BaseColorVAE):
     latent_share : float in (0, 1), default=0.25
         Share of the budget (epochs and seconds) in which the ladder learns its latents,
         after all else. Of the rest, a tenth goes to the colours, which are learned
-        first, from whole pictures shrunk to the size of a crop. Each of the three
-        stages takes at least one epoch.
+        first, from whole pictures shrunk to the size of a crop, and a twentieth to the
+        error bars, after the restoration. Each of the four stages takes at least one
+        epoch.
 
     max_epochs : int, default=20
         Passes over the data; an epoch sees as many pixels as the images have.
@@ -126,6 +127,15 @@ class ColorVAE(BaseColorVAE):
 
     callbacks : list of skorch callbacks, default=None
         The user's own; they are cloned for each stage.
+
+    checkpoint : str or Path, default=None
+        Folder in which `fit` writes down each minute, or less often where that takes
+        long, how far it has come. A fit with equal parameters and images that is begun
+        later goes on from there, be it on another machine, and gives the same weights
+        on a CPU as one that was never cut off, if it counts epochs and not seconds. Of
+        the parameters, `callbacks`, `checkpoint`, `device`, `tile_size` and `verbose`
+        may differ; users' callbacks begin anew. Each fit has a file of its own in the
+        folder, so that the fits of a search don't meet.
 
     verbose : int, default=0
         1 shows a bar with the time left.
@@ -233,6 +243,7 @@ class ColorVAE(BaseColorVAE):
         device="auto",
         weights=None,
         callbacks=None,
+        checkpoint=None,
         verbose=0,
         random_state=None,
     ):
@@ -261,6 +272,7 @@ class ColorVAE(BaseColorVAE):
         self.device = device
         self.weights = weights
         self.callbacks = callbacks
+        self.checkpoint = checkpoint
         self.verbose = verbose
         self.random_state = random_state
 

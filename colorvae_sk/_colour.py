@@ -5,8 +5,8 @@ from typing import ClassVar
 
 import torch
 
+from ._blocks import may_miss
 from ._degradation import BaseDegradation, number_or_range
-from .networks import may_miss
 
 
 def luma(images):

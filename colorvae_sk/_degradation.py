@@ -17,8 +17,8 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval
 
+from ._blocks import may_miss
 from ._images import ImageInputMixin, image_hash
-from .networks import may_miss
 
 
 class Range(Interval):

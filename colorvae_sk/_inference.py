@@ -5,10 +5,10 @@ import copy
 import numpy as np
 import torch
 
+from ._colour_stage import summarise_colours
 from ._images import image_hash
 from ._tiling import map_tiles
 from .losses import gaussian_nll
-from .networks import summarise_colours
 
 BATCH_PIXELS = 2**18  # images of one size go together up to this many pixels
 

@@ -4,14 +4,15 @@ import math
 import time
 from contextlib import suppress
 
+import numpy as np
 import torch
 from skorch import NeuralNet
 from skorch.callbacks import Callback
 from tqdm.auto import tqdm
 
 from ._batches import Batches
-from .losses import per_layer
-from .networks import may_miss
+from ._blocks import may_miss
+from .losses import TOLERANCES, per_layer
 
 EASY_START = 50  # steps over which the learning rate rises
 ACTIVE = 0.01  # nats per code: a latent unit that costs less says nothing
@@ -42,16 +43,50 @@ class VAENet(NeuralNet):
     def _default_callbacks(self):
         return []
 
-    def learn_stage(self, stage, dataset, epochs):
-        """Learn one of the network's stages for so many epochs."""
+    def learn_stage(self, stage, dataset, epochs, progress=None):
+        """Learn one of the network's stages for so many epochs.
+
+        `progress`, if given, is how far it had come when it was cut off; the network
+        must have the weights of then.
+        """
         for name, parameter in self.module_.named_parameters():
-            parameter.requires_grad_(self.module_.stage_of(name) == stage)
+            parameter.requires_grad_(stage in self.module_.stages_of(name))
+        self.module_.zero_grad()  # the stage before has left gradients
         self._initialize_optimizer()
         self.stage_ = stage
+        self.sums_ = None
         self.notify("on_train_begin", X=dataset, y=None)
+        if progress is not None:
+            self._resume(progress)
         with suppress(StageOver):
-            self.fit_loop(dataset, epochs=epochs)
+            self.fit_loop(dataset, epochs=epochs - len(self.history))
         self.notify("on_train_end", X=dataset, y=None)
+
+    def state(self):
+        """The weights, and how far the stage has come, in plain values and tensors."""
+        return {"module": self.module_.state_dict(), "progress": self._progress()}
+
+    def _progress(self):
+        return {
+            "optimizer": self.optimizer_.state_dict(),
+            "history": [plain(row) for row in self.history[:-1]],
+            "sums": self.sums_.state(),
+            "callbacks": [callback.state() for callback in self._resumables],
+            "place": self.iterator_train__source.place,
+        }
+
+    def _resume(self, progress):
+        self.optimizer_.load_state_dict(progress["optimizer"])
+        self.history.extend(progress["history"])
+        self.sums_ = EpochSums(**progress["sums"])
+        states = progress["callbacks"]
+        for callback, state in zip(self._resumables, states, strict=True):
+            callback.resume(state)
+        self.iterator_train__source.resume(progress["place"])
+
+    @property
+    def _resumables(self):
+        return [cb for _, cb in self.callbacks_ if isinstance(cb, Resumable)]
 
     def notify(self, method_name, **kwargs):
         """Tell all callbacks; one that interrupts at an epoch's end ends the stage."""
@@ -87,30 +122,55 @@ class VAENet(NeuralNet):
         """Run skorch's loop, but read the losses only when the epoch is over."""
         if iterator is None:
             return
-        losses, costs, n_values, n_images = [], [], 0, 0
+        sums = (self.sums_ if training else None) or EpochSums()
+        self.sums_ = sums if training else None
         for batch in iterator:
             self.notify("on_batch_begin", batch=batch, training=training)
             step = step_fn(batch, **fit_params)
-            losses.append(step["loss"].detach())
-            costs.append(step["y_pred"][2].detach().sum(0))
-            n_values += n_observed(batch[1])
-            n_images += len(batch[1])
+            sums.add(batch, step)
             self.notify("on_batch_end", batch=batch, training=training, **step)
-        self.history.record(f"{prefix}_loss", torch.stack(losses).mean().item())
-        self.history.record("n_steps" if training else "n_valid_steps", len(losses))
-        cost = torch.stack(costs).sum(0).cpu()
-        self._record_information(prefix, cost, int(n_values), n_images, batch)
+        self.history.record(f"{prefix}_loss", torch.stack(sums.losses).mean().item())
+        n_steps = len(sums.losses)
+        self.history.record("n_steps" if training else "n_valid_steps", n_steps)
+        self._record_information(prefix, sums)
+        self.sums_ = None
 
-    def _record_information(self, prefix, cost, n_values, n_images, batch):
-        """Write down what the latents cost in an epoch: (n_units,) nats in all."""
-        shapes = self.module_.noise_shapes(batch[0]["damaged"].shape[-2:])
+    def _record_information(self, prefix, sums):
+        """Write down what the latents cost in an epoch."""
+        shapes = self.module_.noise_shapes(sums.size)
         n_codes = [math.prod(shape[1:]) for shape in shapes for _ in range(shape[0])]
-        is_active = cost / (n_images * torch.tensor(n_codes)) > ACTIVE
+        cost = torch.stack(sums.costs).sum(0).cpu()  # (n_units,), in nats
+        is_active = cost / (sums.n_images * torch.tensor(n_codes)) > ACTIVE
         units = self.module_.units
         kl, counts = (per_layer(x[None], units)[0] for x in (cost, is_active.int()))
-        kl = (kl / max(n_values, 1)).tolist()
+        kl = (kl / max(int(sums.n_values), 1)).tolist()
         self.history.record(f"{prefix}_kl", kl)
         self.history.record(f"{prefix}_active_units", counts.tolist())
+
+
+class EpochSums:
+    """What is gathered in the course of an epoch."""
+
+    def __init__(self, losses=(), costs=(), n_values=0, n_images=0, size=None):
+        self.losses, self.costs = list(losses), list(costs)
+        self.n_values, self.n_images, self.size = n_values, n_images, size
+
+    def add(self, batch, step):
+        """Add what a step came to; no device is waited for."""
+        self.losses.append(step["loss"].detach())
+        self.costs.append(step["y_pred"][2].detach().sum(0))
+        self.n_values += n_observed(batch[1])
+        self.n_images += len(batch[1])
+        self.size = tuple(batch[0]["damaged"].shape[-2:])
+
+    def state(self):
+        """All of it, as the arguments of another."""
+        return dict(vars(self))
+
+
+def plain(row):
+    """An epoch of the history without numpy's scalars, which are no plain values."""
+    return {k: v.item() if isinstance(v, np.generic) else v for k, v in row.items()}
 
 
 def n_observed(images):
@@ -131,11 +191,29 @@ class StageOver(Exception):  # noqa: N818
 
 
 # ------------------------------------------------------------------ callbacks
-class Schedule(Callback):
+class Resumable(Callback):
+    """A callback that can tell how far it has come, and go on from there.
+
+    Attributes named in `kept` are what it needs for that.
+    """
+
+    kept = ()
+
+    def state(self):
+        """How far it has come."""
+        return {name: getattr(self, name) for name in self.kept}
+
+    def resume(self, state):
+        """Go on from there."""
+        vars(self).update(state)
+
+
+class Schedule(Resumable):
     """Spend the stage's budget: warm up, anneal, and stop in time.
 
     The learning rate rises linearly over the first steps, then falls to zero along a
-    cosine [1]_; beta rises over the first fifth of a stage that learns latents.
+    cosine [1]_; beta rises over the first fifth of a stage that learns latents; the
+    tolerance of the distortion falls geometrically over the first half.
 
     Parameters
     ----------
@@ -144,7 +222,8 @@ class Schedule(Callback):
     seconds : float or None
         Seconds of the stage; whichever is spent first ends it.
     anneal : bool, default=True
-        Whether the learning rate falls.
+        Whether the learning rate and the tolerance fall; if not, the tolerance stays
+        half way.
 
     References
     ----------
@@ -157,17 +236,29 @@ class Schedule(Callback):
     def on_train_begin(self, net, **kwargs):
         self.step_, self.began_ = 0, time.monotonic()
 
+    def state(self):
+        """How far it has come."""
+        return {"step": self.step_, "elapsed": self.elapsed}
+
+    def resume(self, state):
+        """Go on from there."""
+        self.step_, self.began_ = state["step"], time.monotonic() - state["elapsed"]
+
+    @property
+    def elapsed(self):
+        """Seconds that the stage has taken."""
+        return time.monotonic() - self.began_
+
     @property
     def is_over(self):
         """Whether the time is spent."""
-        elapsed = time.monotonic() - self.began_
-        return self.seconds is not None and elapsed >= self.seconds
+        return self.seconds is not None and self.elapsed >= self.seconds
 
     def progress(self):
         """Share of the budget that is spent."""
         spent = self.step_ / self.n_steps
         if self.seconds is not None:
-            spent = max(spent, (time.monotonic() - self.began_) / self.seconds)
+            spent = max(spent, self.elapsed / self.seconds)
         return min(spent, 1.0)
 
     def on_batch_begin(self, net, training=True, **kwargs):
@@ -178,17 +269,20 @@ class Schedule(Callback):
         if self.anneal:
             factor *= 0.5 * (1 + math.cos(math.pi * progress))
             net.criterion_.warmup = min(1.0, 5 * progress)
+        fallen = min(1.0, 2 * progress) if self.anneal else 0.5
+        first, last = TOLERANCES
+        net.criterion_.tolerance = first * (last / first) ** fallen
         for group in net.optimizer_.param_groups:
             group["lr"] = net.lr * factor
         self.step_ += 1
 
     def on_epoch_end(self, net, **kwargs):
-        net.history.record("seconds", time.monotonic() - self.began_)
+        net.history.record("seconds", self.elapsed)
         if self.is_over:
             raise KeyboardInterrupt  # skorch's way to stop
 
 
-class GradientGuard(Callback):
+class GradientGuard(Resumable):
     """Clip the gradient's norm; drop a step whose gradient is not finite.
 
     Parameters
@@ -196,6 +290,8 @@ class GradientGuard(Callback):
     max_norm : float, default=1
         Longer gradients are shortened to this.
     """
+
+    kept = ("n_steps_", "n_skipped_", "n_in_a_row_")
 
     def __init__(self, max_norm=1.0):
         self.max_norm = max_norm
@@ -234,7 +330,7 @@ class GradientGuard(Callback):
         )
 
 
-class WeightAverage(Callback):
+class WeightAverage(Resumable):
     """Follow the weights with an exponential moving average; end the stage with it.
 
     Parameters
@@ -243,6 +339,8 @@ class WeightAverage(Callback):
         Share of the average that each step keeps; less in the first steps.
     """
 
+    kept = ("step_", "average_")
+
     def __init__(self, decay):
         self.decay = decay
 
@@ -250,6 +348,11 @@ class WeightAverage(Callback):
         self.step_ = 0
         self.learned_ = [p for p in net.module_.parameters() if p.requires_grad]
         self.average_ = [p.detach().clone() for p in self.learned_]
+
+    def resume(self, state):
+        """Go on from there."""
+        self.step_ = state["step_"]
+        torch._foreach_copy_(self.average_, state["average_"])
 
     @torch.no_grad()
     def on_batch_end(self, net, training, **kwargs):
@@ -264,7 +367,7 @@ class WeightAverage(Callback):
         self.average_ = self.learned_ = None
 
 
-class Patience(Callback):
+class Patience(Resumable):
     """End the stage when the validation loss has stopped falling.
 
     Parameters
@@ -272,6 +375,8 @@ class Patience(Callback):
     n_epochs : int
         Epochs without a better loss that are waited for.
     """
+
+    kept = ("best_", "n_worse_")
 
     def __init__(self, n_epochs):
         self.n_epochs = n_epochs

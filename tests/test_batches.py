@@ -7,9 +7,10 @@ from helpers import Never, dataset
 from numpy.testing import assert_allclose, assert_array_equal
 
 from colorvae_sk._batches import Batches, BatchSource, damage_alike, fill_up
+from colorvae_sk._colour_stage import summarise_colours
 from colorvae_sk.augmentations import ColorJitter, RandomFlip, RandomQuarterTurn
 from colorvae_sk.degradations import GaussianNoise, as_degrader
-from colorvae_sk.networks import LadderVAE, summarise_colours
+from colorvae_sk.networks import LadderVAE
 
 
 def coordinates(height, width):
@@ -150,7 +151,7 @@ def batches(
     y=None,
     batch_size=2,
     degrade=None,
-    stage="restoration",
+    stage="error bars",
     training=True,
     augmentations=(),
     seed=0,
@@ -267,14 +268,14 @@ def test_seen_colours_are_those_of_the_damaged_picture(photos):
 
 def test_crop_and_its_picture_are_changed_alike(photos):
     options = {"patch_size": (8, 8), "augmentations": [ColorJitter()], "batch_size": 6}
-    for stage in ("restoration", "colours"):
+    for stage in ("error bars", "colours"):
         epoch = batches(photos[:1], stage=stage, **options)
         clean = summarise_colours(torch.from_numpy(epoch.dataset.pictures([0])[0]))
         arguments, target = next(iter(epoch))
         assert (arguments["seen"] - clean).abs().max() > 0.01
         assert torch.equal(arguments["damaged"], target)
     flat = np.full((1, 16, 16, 3), 0.4, np.float32)
-    epoch = batches(flat, stage="restoration", **options)
+    epoch = batches(flat, stage="error bars", **options)
     for arguments, target in epoch:
         seen = arguments["seen"][:, :-3].unflatten(1, (3, -1))
         colours = target.mean(dim=(2, 3))

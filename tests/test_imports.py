@@ -12,13 +12,14 @@ import colorvae_sk
 
 # From the ground up: a module may import from its own floor and from those below.
 FLOORS = [
-    {"networks", "losses", "_images", "_pictures", "_storage", "_tiling"},
+    {"_blocks", "_colour_stage", "_images", "_pictures", "_storage", "_tiling"},
+    {"networks", "losses"},
     {"_batches", "_calibration", "_inference", "_degradation", "_jpeg", "_separable"},
     {"_weights"},
     {"_blur", "_colour", "_compression", "_holes", "_noise", "_resolution"},
     {"degradations", "augmentations", "metrics", "_coverage", "datasets"},
     {"_self_supervised"},
-    {"_net"},
+    {"_checkpoint", "_net"},
     {"_base"},
     {"_color_vae", "_color_vqvae", "_color_vaegan"},
     {"persistence", "plotting", "_displays"},

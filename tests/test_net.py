@@ -13,9 +13,10 @@ from torch import nn
 
 from colorvae_sk import _net
 from colorvae_sk._batches import BatchSource
+from colorvae_sk._blocks import initialise
 from colorvae_sk._net import GradientGuard, Patience, Schedule, VAENet, WeightAverage
 from colorvae_sk.losses import NegativeELBO
-from colorvae_sk.networks import DenseVAE, initialise
+from colorvae_sk.networks import DenseVAE
 
 
 # ----------------------------------------------------------------------- the net
@@ -28,8 +29,8 @@ class Scale(nn.Module):
         self.second = nn.Parameter(torch.tensor(1.0))
 
     @staticmethod
-    def stage_of(name):
-        return name
+    def stages_of(name):
+        return (name,)
 
     units = (1,)
 
@@ -193,6 +194,14 @@ def test_beta_rises_over_the_first_fifth():
     recorder = Recorder(lambda net: net.criterion_.warmup)
     learn([Schedule(n_steps=100), recorder], n_batches=100)
     assert_allclose(recorder.seen_, np.minimum(1, np.arange(100) / 20))
+
+
+def test_tolerance_falls_over_the_first_half():
+    recorder = Recorder(lambda net: net.criterion_.tolerance)
+    learn([Schedule(n_steps=100), recorder], n_batches=100)
+    assert_allclose(recorder.seen_[::25], [1e-2, 1e-2 * 10**-1.5, 1e-5, 1e-5])
+    learn([Schedule(n_steps=100, anneal=False), recorder], n_batches=100)
+    assert_allclose(recorder.seen_, 10**-3.5)
 
 
 def test_time_ends_the_stage_and_anneals_too(monkeypatch):

@@ -1,0 +1,280 @@
+"""What networks are made of: missing values, gated blocks and latent layers."""
+
+import math
+from itertools import pairwise
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+LOG_SIGMA_RANGE = (-7.0, 2.0)  # standard deviations from 0.001 to 7.4
+
+
+# ------------------------------------------------------------ missing values
+def fill_missing(images, value=0.5):
+    """Images without NaN, and where they were observed (1) or missing (0)."""
+    observed = images.isfinite()
+    return torch.where(observed, images, value), observed.to(images.dtype)
+
+
+def fill_from_around(images, observed, n_scales):
+    """Fill holes with the mean of what is observed near by, and else with 0.5.
+
+    Means over 2 x 2, 4 x 4, ... pixels, `n_scales` times doubled, fill what the finer
+    ones leave open [1]_; sides are multiples of the largest.
+
+    References
+    ----------
+    .. [1] S. J. Gortler, R. Grzeszczuk, R. Szeliski, M. F. Cohen: The Lumigraph,
+       SIGGRAPH 1996: pull and push.
+    """
+    known, weight = [images * observed], [observed]
+    for _ in range(n_scales):
+        known.append(F.avg_pool2d(known[-1], 2))
+        weight.append(F.avg_pool2d(weight[-1], 2))
+    filled = torch.full_like(known[-1], 0.5)
+    for i in reversed(range(n_scales + 1)):
+        if i < n_scales:
+            filled = F.interpolate(filled, scale_factor=2, mode="bilinear")
+        means = known[i] / weight[i].clamp_min(1e-6)
+        filled = torch.where(weight[i] > 0, means, filled)
+    return filled
+
+
+def may_miss(images):
+    """Whether a value may be missing; asked of the CPU only, as a GPU would wait."""
+    return images.device.type != "cpu" or not bool(images.sum().isfinite())
+
+
+# ------------------------------------------------------------------ blocks
+def at_least_float32(tensor):
+    """Half precision made single: a divergence would be lost in its rounding."""
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+
+
+def standard_kl(mu, log_sigma):
+    """KL(N(mu, sigma) || N(0, 1)) in nats: (n, n_units, ...) -> (n, n_units)."""
+    kl = 0.5 * (mu.square() + torch.exp(2 * log_sigma) - 1) - log_sigma
+    return kl.flatten(2).sum(2) if kl.ndim > 2 else kl
+
+
+def draw(mu, log_sigma, noise):
+    """A draw from N(mu, sigma), or its mean where there is no noise."""
+    return mu if noise is None else mu + torch.exp(log_sigma) * noise
+
+
+class ChannelNorm(nn.LayerNorm):
+    """LayerNorm over the channels of each pixel: no statistics over an image."""
+
+    def forward(self, features):
+        channels_last = features.permute(0, 2, 3, 1)
+        return super().forward(channels_last).permute(0, 3, 1, 2)
+
+
+class Gate(torch.autograd.Function):
+    """The product of the two halves of the channels.
+
+    The gradient is written in place: autograd would concatenate its halves, which
+    costs a tenth of a training step.
+    """
+
+    @staticmethod
+    def forward(ctx, features):
+        ctx.save_for_backward(features)
+        first, second = features.chunk(2, dim=1)
+        return first * second
+
+    @staticmethod
+    def backward(ctx, gradient):
+        (features,) = ctx.saved_tensors
+        first, second = features.chunk(2, dim=1)
+        both = torch.empty_like(features)
+        to_first, to_second = both.chunk(2, dim=1)
+        torch.mul(gradient, second, out=to_first)
+        torch.mul(gradient, first, out=to_second)
+        return both
+
+
+gate = Gate.apply
+
+
+def mix_channels(features, weight, bias):
+    """A 1x1 convolution.
+
+    On one thread torch computes it in a plain loop, unless told to use oneDNN, which
+    takes a fifth of the time.
+    """
+    if features.device.type == "cpu" and not torch.is_autocast_enabled("cpu"):
+        is_float32 = features.dtype == weight.dtype == torch.float32
+        if is_float32 and torch.backends.mkldnn.is_available():
+            sides = (0, 0), (1, 1), (1, 1)
+            return torch.mkldnn_convolution(features, weight, bias, *sides, 1)
+    return F.conv2d(features, weight, bias)
+
+
+class PointwiseConv(nn.Conv2d):
+    """A convolution that looks at each pixel alone."""
+
+    def __init__(self, n_inputs, n_outputs, bias=True):
+        super().__init__(n_inputs, n_outputs, 1, bias=bias)
+
+    def forward(self, features):
+        return mix_channels(features, self.weight, self.bias)
+
+
+class ScaledConv(PointwiseConv):
+    """A 1x1 convolution whose output is scaled by a small learned factor."""
+
+    def __init__(self, n_inputs, n_outputs):
+        super().__init__(n_inputs, n_outputs)
+        self.scale = nn.Parameter(torch.empty(n_outputs))
+
+    def forward(self, features):
+        weight = self.weight * self.scale[:, None, None, None]
+        return mix_channels(features, weight, self.bias * self.scale)
+
+
+class GatedBlock(nn.Module):
+    """Two gated residual branches: one looks around, one mixes channels.
+
+    References
+    ----------
+    L. Chen, X. Chu, X. Zhang, J. Sun: Simple Baselines for Image Restoration
+    (NAFNet), ECCV 2022; here without statistics over the image.
+    """
+
+    def __init__(self, width):
+        super().__init__()
+        self.look = nn.Sequential(
+            ChannelNorm(width),
+            PointwiseConv(width, 2 * width),
+            nn.Conv2d(2 * width, 2 * width, 3, padding=1, groups=2 * width),
+        )
+        self.look_out = ScaledConv(width, width)
+        self.mix = nn.Sequential(ChannelNorm(width), PointwiseConv(width, 2 * width))
+        self.mix_out = ScaledConv(width, width)
+
+    def forward(self, features):
+        features = features + self.look_out(gate(self.look(features)))
+        return features + self.mix_out(gate(self.mix(features)))
+
+
+def stack(width, n_blocks):
+    """Gated blocks, one after the other."""
+    return nn.Sequential(*(GatedBlock(width) for _ in range(n_blocks)))
+
+
+def stacks(widths, n_blocks):
+    """A stack for each scale, finest first."""
+    return nn.ModuleList(map(stack, widths, n_blocks))
+
+
+class Pyramid(nn.Module):
+    """Features of an image at scales 1/2, 1/4, 1/8, ..., finest first."""
+
+    def __init__(self, n_inputs, widths, n_blocks):
+        super().__init__()
+        self.stem = nn.Conv2d(4 * n_inputs, widths[0], 3, padding=1)
+        self.down = nn.ModuleList(
+            nn.Conv2d(above, below, 2, stride=2) for above, below in pairwise(widths)
+        )
+        self.blocks = stacks(widths, n_blocks)
+
+    def forward(self, images):
+        scales = [self.blocks[0](self.stem(F.pixel_unshuffle(images, 2)))]
+        for down, blocks in zip(self.down, self.blocks[1:], strict=True):
+            scales.append(blocks(down(scales[-1])))
+        return scales
+
+
+def starting_at(factor, layer):
+    """The layer, marked to start at this multiple of the usual (see `initialise`)."""
+    layer.start = factor
+    return layer
+
+
+def initialise(network, generator):
+    """Give every parameter its first value, drawn from `generator` alone.
+
+    Weights are uniform with variance 1 / (3 fan-in), torch's own rule, times what is
+    marked by `starting_at`; biases are zero.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+            nn.init.kaiming_uniform_(module.weight, math.sqrt(5), generator=generator)
+            module.weight.data *= getattr(module, "start", 1.0)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        if isinstance(module, ScaledConv):
+            nn.init.constant_(module.scale, 0.2)
+        if isinstance(module, ChannelNorm):
+            module.reset_parameters()
+    return network
+
+
+def pad_to_multiple(images, multiple):
+    """Mirror the right and the lower edge until both sides are multiples."""
+    height, width = images.shape[-2:]
+    right, below = -width % multiple, -height % multiple
+    if not right and not below:
+        return images
+    mode = "reflect" if right < width and below < height else "replicate"
+    return F.pad(images, (0, right, 0, below), mode=mode)
+
+
+# ------------------------------------------------------------ latent layers
+class LatentLayer(nn.Module):
+    """A centred Gaussian latent of each place: what the context leaves open.
+
+    The latent is z = sigma(d) * u with the code u ~ N(0, 1), so that its prior is
+    N(0, sigma(d)); the posterior of u sees the evidence too. As the prior's mean is
+    zero, d stays as it is on the mean way.
+    """
+
+    def __init__(self, width, n_evidence, n_latent):
+        super().__init__()
+        self.n_latent = n_latent
+        self.log_sigma = starting_at(0.0, PointwiseConv(width, n_latent))
+        self.posterior = nn.Sequential(
+            PointwiseConv(width + n_evidence, 2 * width),
+            nn.GELU(),
+            starting_at(0.0, PointwiseConv(2 * width, 2 * n_latent)),
+        )
+        # At full size the noise would drown the features that are there already.
+        self.project = starting_at(0.5, PointwiseConv(n_latent, width, bias=False))
+
+    def forward(self, above, evidence=None, noise=None):
+        """Give the features with the latent added, the code u and its cost."""
+        code, cost = noise, above.new_zeros((len(above), self.n_latent))
+        if evidence is not None:
+            both = torch.cat([above, evidence], dim=1)
+            posterior = at_least_float32(self.posterior(both)).clamp(-8, 8)
+            mu, log_sigma = posterior.chunk(2, dim=1)
+            code, cost = draw(mu, log_sigma, noise), standard_kl(mu, log_sigma)
+        if code is None:
+            return above, code, cost
+        latent = torch.exp(self.log_sigma(above).clamp(-8, 4)) * code
+        return above + self.project(latent), code, cost
+
+
+def draw_codes(n, shapes, generator):
+    """Standard normal codes of these shapes for n images, on the generator's device."""
+    device = generator.device
+    return [
+        torch.randn((n, *shape), generator=generator, device=device) for shape in shapes
+    ]
+
+
+class SigmaHead(nn.Module):
+    """The log standard deviation of what is left; it never moves what it reads."""
+
+    def __init__(self, width, n_context, n_outputs):
+        super().__init__()
+        self.wide = PointwiseConv(width, 2 * width)
+        self.context = nn.Linear(n_context, 2 * width)
+        self.head = starting_at(0.0, PointwiseConv(width, n_outputs))
+
+    def forward(self, features, context):
+        features = self.wide(features.detach())
+        features = gate(features + self.context(context.detach())[..., None, None])
+        return (self.head(features) - 3).clamp(*LOG_SIGMA_RANGE)

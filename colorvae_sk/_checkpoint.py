@@ -1,0 +1,108 @@
+"""Keep a fit as it goes, so that it can go on after it was cut off."""
+
+import os
+import pickle
+import tempfile
+import time
+from pathlib import Path
+
+import joblib
+import numpy as np
+import torch
+from skorch.callbacks import Callback
+
+EVERY = 60.0  # seconds between two checkpoints
+PATIENCE = 50  # times as long as it takes to write one, if that is more
+N_LOOKED_AT = 16  # images by which data are recognised
+# Parameters that may change before a fit goes on.
+FREE = ("callbacks", "checkpoint", "device", "tile_size", "verbose")
+
+
+class Checkpoint(Callback):
+    """Write down, now and then, all that a fit needs to go on.
+
+    Parameters
+    ----------
+    file : Path
+        Where to.
+    fit : dict
+        What the estimator needs, beside what the net tells (`VAENet.state`).
+    """
+
+    def __init__(self, file, fit):
+        self.file, self.fit = file, fit
+
+    def on_train_begin(self, net, **kwargs):
+        self.due_ = time.monotonic() + EVERY
+
+    def on_batch_end(self, net, training, **kwargs):
+        began = time.monotonic()
+        if not training or began < self.due_:
+            return
+        write(self.file, self.fit | net.state())
+        now = time.monotonic()
+        self.due_ = now + max(EVERY, PATIENCE * (now - began))
+
+
+def file_for(folder, estimator, start, *data):
+    """The file in which a fit is kept: equal fits have the same, and no others.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Where to keep it; it is made if need be.
+    estimator : ColorVAE
+        Whose fit it is.
+    start : dict
+        Weights to begin with, if there are any.
+    *data : Images or None
+        What it is fitted on.
+    """
+    parameters = estimator.get_params(deep=False)
+    fixed = {k: v for k, v in parameters.items() if k not in FREE}
+    parts = type(estimator).__name__, fixed, start, [summary(part) for part in data]
+    try:
+        key = joblib.hash(parts)
+    except pickle.PicklingError as error:
+        raise ValueError(
+            "A fit is recognised by its parameters, and one of them can't be pickled: "
+            f"{error}. Pass checkpoint=None, or functions that have a name in a module."
+        ) from error
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    return Path(folder) / f"{key}.pt"
+
+
+def summary(images):
+    """What images are recognised by: their sizes, and the values of some."""
+    if images is None:
+        return None
+    sizes = [images.shape(i) for i in range(len(images))]
+    chosen = np.linspace(0, len(images) - 1, N_LOOKED_AT).astype(int)
+    return sizes, [joblib.hash(images.raw(i)) for i in np.unique(chosen)]
+
+
+def write(file, state):
+    """Write a file that is there as a whole or not at all."""
+    handle, draft = tempfile.mkstemp(dir=file.parent, suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            torch.save(state, stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(draft, file)
+    except BaseException:
+        Path(draft).unlink(missing_ok=True)
+        raise
+
+
+def read(file):
+    """What was kept in the file, nothing if there is none; no object is unpickled."""
+    if not file.exists():
+        return {}
+    try:
+        return torch.load(file, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise ValueError(
+            f"{file} can't be read: it is damaged, or no checkpoint. Delete it to begin "
+            "anew."
+        ) from error

@@ -1,0 +1,143 @@
+"""The colours of whole pictures: what they are judged by, and what sets them right."""
+
+import math
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from ._blocks import LatentLayer, fill_missing, may_miss, starting_at
+
+THUMBNAIL = 48  # pixels; the colours are judged from this much of a picture
+N_QUANTILES = 17  # of each channel of it
+N_PIECES = 8  # of each tone curve
+FEW_COLOURS = (8, 8)  # cells from which the error of the colours is estimated
+CAUTION = 0.5  # cells' worth of belief that there is no such error
+LOCAL = 0.04  # so large an error may be local: noise that was clipped moves means too
+CURVE_STEP = 0.1  # all pixels hang on the curves: they learn in smaller steps
+
+
+def block_means(images, size):
+    """The mean of what was observed in each cell of a grid; NaN where nothing was.
+
+    (n, C, H, W) with NaN -> (n, C, *size).
+    """
+    if not may_miss(images):
+        return F.adaptive_avg_pool2d(images, size)
+    filled, observed = fill_missing(images, 0.0)
+    share = F.adaptive_avg_pool2d(observed, size)
+    return F.adaptive_avg_pool2d(filled, size) / share
+
+
+@torch.no_grad()
+def summarise_colours(images):
+    """What the colours of whole pictures are judged by: (n, C, H, W) -> (n, 18 C).
+
+    Of each channel, 17 quantiles of a thumbnail of 48 x 48 pixels, brought to [-1, 1],
+    and the share of the thumbnail that was observed.
+    """
+    cells = sort(block_means(images, THUMBNAIL).flatten(2))
+    n_observed = cells.isfinite().sum(2, keepdim=True)
+    levels = torch.linspace(0, 1, N_QUANTILES, dtype=cells.dtype, device=cells.device)
+    place = levels * (n_observed - 1).clamp_min(0)
+    below, above = (
+        cells.gather(2, index.long()) for index in (place.floor(), place.ceil())
+    )
+    quantiles = 2 * torch.lerp(below, above, place.frac()) - 1
+    share = n_observed / cells.shape[2]
+    return torch.cat([quantiles.nan_to_num(0.0).flatten(1), share.flatten(1)], dim=1)
+
+
+def sort(values):
+    """Sort along the last axis, NaN last."""
+    if values.device.type == "cpu":  # where numpy is twenty times as fast as torch
+        return torch.from_numpy(np.sort(values.numpy()))
+    return values.sort().values
+
+
+class ColourStage(nn.Module):
+    """Judge the colours of a whole picture; curves and a mixing set them right.
+
+    The colours of the damaged picture (`summarise_colours`) and one centred latent
+    vector give, for each channel, a monotone curve of eight straight pieces over
+    [0, 1], continued straight beyond, and a C x C mixing of the channels.
+    """
+
+    def __init__(self, n_channels, n_features, n_latent):
+        super().__init__()
+        self.n_channels = n_channels
+        n_seen = n_channels * (N_QUANTILES + 1)
+        self.context = perceptron(n_seen, 2 * n_features, n_features)
+        self.evidence = perceptron(2 * n_seen, 2 * n_features, n_features)
+        self.latent = LatentLayer(n_features, n_features, n_latent)
+        n_outputs = n_channels * (1 + N_PIECES + n_channels)
+        self.curves = perceptron(n_features, 2 * n_features, n_outputs)
+        starting_at(0.0, self.curves[-1])
+
+    def forward(self, seen, target_seen=None, noise=None):
+        """Summaries of the colours -> (offsets, slopes, mixing), features, code, cost.
+
+        The target's summary, if given, is what the posterior sees beside.
+        """
+        with torch.autocast(seen.device.type, enabled=False):  # colours must be exact
+            evidence = None
+            if target_seen is not None:
+                evidence = self.evidence(torch.cat([seen, target_seen], dim=1))
+                evidence = evidence[..., None, None]
+            context = self.context(seen)[..., None, None]
+            features, code, cost = self.latent(context, evidence, noise)
+            features = features.flatten(1)
+            curves = CURVE_STEP * self.curves(features)
+        curves = curves.unflatten(1, (self.n_channels, -1))
+        offsets, slopes, mixing = curves.split([1, N_PIECES, self.n_channels], dim=2)
+        identity = torch.eye(self.n_channels, dtype=mixing.dtype, device=mixing.device)
+        return (offsets, torch.exp(slopes), mixing + identity), features, code, cost
+
+
+def perceptron(n_inputs, n_hidden, n_outputs):
+    """Two fully connected layers."""
+    return nn.Sequential(
+        nn.Linear(n_inputs, n_hidden), nn.GELU(), nn.Linear(n_hidden, n_outputs)
+    )
+
+
+def apply_curves(images, curves):
+    """Send each channel through its curve, then mix the channels.
+
+    y' = offset + sum_k slope_k * clamp(y - k / 8, 0, 1 / 8), the first and the
+    last piece continued straight; x = M y'.
+    """
+    offsets, slopes, mixing = curves
+    curved = offsets[..., None]
+    for k in range(N_PIECES):
+        low = 0.0 if k > 0 else -math.inf
+        high = 1 / N_PIECES if k < N_PIECES - 1 else math.inf
+        piece = (images - k / N_PIECES).clamp(low, high)
+        curved = curved + slopes[:, :, k, None, None] * piece
+    return torch.einsum("ndc,nchw->ndhw", mixing, curved)
+
+
+def miscoloured(target, curves, pictures):
+    """The target (n, C, H, W) with the colours that the curves leave wrong.
+
+    Damaged pictures, sent through the curves, are compared with the clean ones in a few
+    cells: the affine map of colours between them, by least squares with a ridge, is
+    what is done to the target, but for a part of it that may be of local origin. Noise
+    and blur are averaged out in the cells.
+    """
+    damaged, clean = (block_means(images, FEW_COLOURS) for images in pictures)
+    seen, true = (
+        cells.flatten(2).transpose(1, 2)  # (n, n_cells, C)
+        for cells in (apply_curves(damaged, curves), clean)
+    )
+    known = (seen + true).isfinite().all(2, keepdim=True)
+    error, true = (torch.where(known, x, 0.0) for x in (seen - true, true))
+    colours = torch.cat([true, known.to(true.dtype)], dim=2)
+    ridge = CAUTION * torch.eye(colours.shape[2], device=colours.device)
+    correlation = colours.transpose(1, 2) @ colours + ridge
+    map_ = torch.linalg.solve_ex(correlation, colours.transpose(1, 2) @ error).result
+    size = (colours @ map_).square().mean((1, 2)).sqrt()[:, None, None]
+    map_ = map_ * (1 - LOCAL / size.clamp_min(LOCAL))
+    gain, offset = map_[:, :-1], map_[:, -1, :, None, None]
+    return target + torch.einsum("ndc,ndhw->nchw", gain, target) + offset
