@@ -1,6 +1,7 @@
 """Print rows as a table, and write them as CSV."""
 
 import csv
+from pathlib import Path
 
 NOTHING = "-"
 
@@ -27,3 +28,13 @@ def write_csv(rows, file):
         writer = csv.DictWriter(stream, fieldnames=rows[0])
         writer.writeheader()
         writer.writerows(rows)
+
+
+def append_csv(row, file):
+    """Add a dict to a file, below the names of its columns."""
+    is_new = not Path(file).exists()
+    with open(file, "a", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, fieldnames=row)
+        if is_new:
+            writer.writeheader()
+        writer.writerow(row)

@@ -103,6 +103,6 @@ def read(file):
         return torch.load(file, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise ValueError(
-            f"{file} can't be read: it is damaged, or no checkpoint. Delete it to begin "
-            "anew."
+            f"{file} can't be read: it is damaged, or no checkpoint. Delete it to "
+            "begin anew."
         ) from error

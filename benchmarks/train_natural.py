@@ -1,0 +1,254 @@
+"""Train the model that ships as "natural", on any folder of photographs.
+
+    python benchmarks/train_natural.py PHOTOS --hours 2 --run runs/natural
+    python benchmarks/export_weights.py runs/natural/model.joblib natural
+
+The hours are those of the whole training, whatever the machine. It may be cut off, and
+goes on, to the step, when the same command is given again, here or where the folder of
+the run was copied to; ``--sitting`` ends it by itself after so many minutes. Every
+twentieth photograph is held out: how well its damage is undone is written to
+``quality.csv`` in the folder of the run as the training goes. ``--start`` begins with
+the weights that ship, or with those of a file that ``colorvae_sk.save`` wrote.
+"""
+
+import argparse
+import copy
+import math
+import time
+from pathlib import Path
+
+import joblib
+import numpy as np
+import torch
+from protocol import TASKS, read
+from sklearn.pipeline import make_pipeline
+from skorch.callbacks import Callback
+from table import append_csv
+
+from colorvae_sk import (
+    ColorCast,
+    ColorVAE,
+    DefocusBlur,
+    Desaturate,
+    Downsample,
+    Fade,
+    GaussianBlur,
+    GaussianNoise,
+    ImageFolder,
+    JPEGCompression,
+    MissingChannels,
+    MissingPixels,
+    MissingScratches,
+    MotionBlur,
+    PoissonNoise,
+    Quantize,
+    RandomDegradation,
+    SaltPepperNoise,
+    ciede2000_error,
+    psnr_score,
+)
+from colorvae_sk._net import WeightAverage
+
+HELD_OUT = 20  # every so many photographs, one
+WATCHED = "awgn25", "awgn50-8bit", "jpeg20", "blur", "missing", "blocks", "cast", "fade"
+UNLIMITED = 10**6  # epochs: the hours end the fit
+
+
+def some(*pairs, **options):
+    """A mixture of (weight, degradation); one of them by default."""
+    weights, degradations = zip(*pairs, strict=True)
+    options = {"n": 1, "weights": weights} | options
+    return RandomDegradation(list(degradations), **options)
+
+
+def natural_damage():
+    """The damage that the model learns to undo: mostly of one kind, else of several."""
+    noise = some(
+        (6, GaussianNoise((0, 55 / 255), clip=False)),
+        (6, make_pipeline(GaussianNoise((0, 55 / 255)), Quantize())),
+        (1, PoissonNoise((10, 1000))),
+        (1, SaltPepperNoise((0, 0.1))),
+    )
+    blur = make_pipeline(
+        some(
+            (3, GaussianBlur((0, 3))),
+            (1, MotionBlur((1, 15))),
+            (1, DefocusBlur((0, 4))),
+        ),
+        GaussianNoise((0, 10 / 255), clip=False),
+    )
+    holes = some(
+        (3, MissingPixels((0, 0.9))),
+        (3, MissingPixels((0, 0.6), size=(2, 32))),
+        (1, MissingScratches((1, 8), width=(1, 4))),
+        (1, MissingChannels(1)),
+    )
+    jpeg, cast = JPEGCompression((5, 95)), ColorCast()
+    fade = some((4, Fade()), (1, Desaturate((0, 1))))
+    filters = ("nearest", "bilinear", "bicubic", "area")
+    small = Downsample((1, 4), filter=filters)
+    kinds = [(3, noise), (1, blur), (2, jpeg), (2, cast), (2, fade), (1, holes)]
+    several = make_pipeline(
+        some(*kinds, (1, small), n=(2, 3)), RandomDegradation([Quantize()], n=(0, 1))
+    )
+    return some(
+        (9, noise),
+        (3, blur),
+        (5, jpeg),
+        (2.5, cast),
+        (2, fade),
+        (3.5, holes),
+        (0.8, small),
+        (0.4, Quantize()),
+        (0.2, MissingPixels(1.0)),
+        (5, several),
+    )
+
+
+class Watch(Callback):
+    """Write down now and then how well held-out pictures are restored.
+
+    Parameters
+    ----------
+    pictures : dict
+        Clean pictures by name.
+    file : Path
+        The table that is added to.
+    minutes : float
+        Between two looks.
+    """
+
+    def __init__(self, pictures, file, minutes):
+        self.pictures, self.file, self.minutes = pictures, file, minutes
+
+    def on_train_begin(self, net, **kwargs):
+        self.due_ = time.monotonic() + 60 * self.minutes
+
+    def on_batch_end(self, net, training, **kwargs):
+        if training and time.monotonic() >= self.due_:
+            self._look(net)
+            self.due_ = time.monotonic() + 60 * self.minutes
+
+    def _look(self, net):
+        restore = restorer(averaged(net))
+        for task in WATCHED:
+            clean = list(self.pictures.values())
+            damaged = [TASKS[task](x, name) for name, x in self.pictures.items()]
+            restored = [restore(picture) for picture in damaged]
+            row = {"hour": time.time() / 3600, "stage": net.stage_, "task": task}
+            row["PSNR"] = psnr_score(clean, restored)
+            row["CIEDE2000"] = ciede2000_error(clean, restored)
+            append_csv(row, self.file)
+
+
+class Sitting(Callback):
+    """End the training at some time.
+
+    Parameters
+    ----------
+    end : float
+        When, by ``time.monotonic``.
+    """
+
+    def __init__(self, end):
+        self.end = end
+
+    def on_batch_end(self, net, training, **kwargs):
+        if time.monotonic() >= self.end:
+            raise KeyboardInterrupt
+
+
+def averaged(net):
+    """A copy of the network with the running average of its weights."""
+    (average,) = (cb for _, cb in net.callbacks_ if isinstance(cb, WeightAverage))
+    means = dict(zip(map(id, average.learned_), average.average_, strict=True))
+    network = copy.deepcopy(net.module_).eval()
+    pairs = zip(net.module_.parameters(), network.parameters(), strict=True)
+    with torch.no_grad():
+        for parameter, twin in pairs:
+            twin.copy_(means.get(id(parameter), parameter))
+    return network
+
+
+def restorer(network):
+    """A function that sends a picture (H, W, C) through the network."""
+    device = next(network.parameters()).device
+
+    @torch.inference_mode()
+    def restore(picture):
+        damaged = torch.from_numpy(picture).to(device).permute(2, 0, 1)[None]
+        return network(damaged)[0][0].permute(1, 2, 0).cpu().numpy()
+
+    return restore
+
+
+# ------------------------------------------------------------------ command line
+def parse(arguments=None):
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("folder", type=Path, help="photographs to learn from")
+    parser.add_argument("--run", type=Path, required=True, help="folder to keep it in")
+    parser.add_argument("--hours", type=float, default=2.0, help="of all sittings")
+    parser.add_argument("--sitting", type=float, default=math.inf, help="minutes")
+    parser.add_argument("--watch", type=float, default=10.0, help="minutes between")
+    parser.add_argument("--start", help="weights to begin with: a name or a file")
+    parser.add_argument("--widths", type=int, nargs="+", default=[48, 96, 128, 192])
+    parser.add_argument("--blocks", type=int, nargs="+", default=[2, 2, 2, 3])
+    parser.add_argument("--patch-size", type=int, default=96)
+    parser.add_argument("--batch-size", type=int, default=8)
+    parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument("--latent-share", type=float, default=0.2)
+    parser.add_argument("--device", default="auto")
+    return parser.parse_args(arguments)
+
+
+def split(folder):
+    """Photographs to learn from, and held-out pictures by name."""
+    photos = ImageFolder(folder)
+    is_held_out = np.arange(len(photos)) % HELD_OUT == HELD_OUT // 2
+    held_out = {Path(p).stem: read(p) for p in photos.paths[is_held_out]}
+    return list(photos[~is_held_out]), held_out
+
+
+def build(options, held_out):
+    """The estimator, not fitted yet."""
+    watch = Watch(held_out, options.run / "quality.csv", options.watch)
+    sitting = Sitting(time.monotonic() + 60 * options.sitting)
+    return ColorVAE(
+        widths=tuple(options.widths),
+        n_blocks=tuple(options.blocks),
+        weights=options.start,
+        degradation=natural_damage(),
+        patch_size=options.patch_size,
+        batch_size=options.batch_size,
+        latent_share=options.latent_share,
+        lr=options.lr,
+        ema_decay=0.999,
+        max_epochs=UNLIMITED,
+        max_seconds=3600 * options.hours,
+        checkpoint=options.run,
+        callbacks=[watch, sitting],
+        device=options.device,
+        verbose=1,
+        random_state=0,
+    )
+
+
+def main():
+    """Train, or go on with it."""
+    options = parse()
+    options.run.mkdir(parents=True, exist_ok=True)
+    photos, held_out = split(options.folder)
+    model = build(options, held_out)
+    try:
+        model.fit(photos)
+    except KeyboardInterrupt:
+        print("\nNot done yet. Give the same command again to go on.")
+        return
+    model.set_params(callbacks=None, checkpoint=None)
+    joblib.dump(model, options.run / "model.joblib")
+    print(f"Done: {options.run / 'model.joblib'}")
+
+
+if __name__ == "__main__":
+    main()
