@@ -155,8 +155,8 @@ class GatedBlock(nn.Module):
         self.mix_out = ScaledConv(width, width)
 
     def forward(self, features):
-        features = features + self.look_out(gate(self.look(features)))
-        return features + self.mix_out(gate(self.mix(features)))
+        features = self.look_out(gate(self.look(features))).add_(features)
+        return self.mix_out(gate(self.mix(features))).add_(features)
 
 
 def stack(width, n_blocks):
@@ -275,6 +275,6 @@ class SigmaHead(nn.Module):
         self.head = starting_at(0.0, PointwiseConv(width, n_outputs))
 
     def forward(self, features, context):
-        features = self.wide(features.detach())
-        features = gate(features + self.context(context.detach())[..., None, None])
+        shift = self.context(context.detach())[..., None, None]
+        features = gate(self.wide(features.detach()).add_(shift))
         return (self.head(features) - 3).clamp(*LOG_SIGMA_RANGE)

@@ -114,7 +114,7 @@ def apply_curves(images, curves):
         low = 0.0 if k > 0 else -math.inf
         high = 1 / N_PIECES if k < N_PIECES - 1 else math.inf
         piece = (images - k / N_PIECES).clamp(low, high)
-        curved = curved + slopes[:, :, k, None, None] * piece
+        curved = torch.addcmul(curved, slopes[:, :, k, None, None], piece)
     return torch.einsum("ndc,nchw->ndhw", mixing, curved)
 
 

@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 
 from ._batches import Batches
 from ._blocks import may_miss
-from .losses import TOLERANCES, per_layer
+from .losses import LENIENT, per_layer
 
 EASY_START = 50  # steps over which the learning rate rises
 ACTIVE = 0.01  # nats per code: a latent unit that costs less says nothing
@@ -270,8 +270,8 @@ class Schedule(Resumable):
             factor *= 0.5 * (1 + math.cos(math.pi * progress))
             net.criterion_.warmup = min(1.0, 5 * progress)
         fallen = min(1.0, 2 * progress) if self.anneal else 0.5
-        first, last = TOLERANCES
-        net.criterion_.tolerance = first * (last / first) ** fallen
+        most = LENIENT / net.criterion_.tolerance
+        net.criterion_.leniency = most ** (1 - fallen)
         for group in net.optimizer_.param_groups:
             group["lr"] = net.lr * factor
         self.step_ += 1

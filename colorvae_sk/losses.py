@@ -9,7 +9,7 @@ import math
 import torch
 from torch import nn
 
-TOLERANCES = (1e-2, 1e-5)  # mean squared errors, of 20 and of 50 dB: first and last
+LENIENT, STRICT = 1e-2, 1e-5  # tolerances, mean squared errors: of 20 and of 50 dB
 
 
 def masked(values, observed):
@@ -64,14 +64,16 @@ class NegativeELBO(nn.Module):
         How many units each latent layer has. None: one.
     with_error_bars : bool
         Whether to fit the error bars.
+    tolerance : float
+        Mean squared error below which little is gained.
 
     Attributes
     ----------
     warmup : float
         Factor on beta, which a training schedule may raise from 0 to 1.
-    tolerance : float
-        Mean squared error, which a training schedule may lower; to judge by, in
-        ``eval`` mode, it is always the last.
+    leniency : float
+        Factor on the tolerance, which a training schedule may lower to 1; to judge by,
+        in ``eval`` mode, it is none.
 
     References
     ----------
@@ -82,16 +84,23 @@ class NegativeELBO(nn.Module):
        Autoregressive Flow, NeurIPS 2016.
     """
 
-    def __init__(self, beta=1.0, free_bits=0.0, units=None, with_error_bars=True):
+    def __init__(
+        self,
+        beta=1.0,
+        free_bits=0.0,
+        units=None,
+        with_error_bars=True,
+        tolerance=STRICT,
+    ):
         super().__init__()
         self.beta, self.free_bits, self.units = beta, free_bits, units
-        self.with_error_bars = with_error_bars
-        self.warmup, self.tolerance = 1.0, TOLERANCES[-1]
+        self.with_error_bars, self.tolerance = with_error_bars, tolerance
+        self.warmup, self.leniency = 1.0, 1.0
 
     def forward(self, prediction, target):
         restored, log_sigma, latent_cost = prediction
         error, n_values = squared_error(restored, target)
-        tolerance = self.tolerance if self.training else TOLERANCES[-1]
+        tolerance = self.tolerance * (self.leniency if self.training else 1)
         distortion = 0.5 * torch.log(error + tolerance)
         cost = per_layer(latent_cost, self.units)
         information = cost / n_values.clamp_min(1)[:, None]

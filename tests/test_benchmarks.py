@@ -4,11 +4,13 @@ import importlib
 import sys
 from pathlib import Path
 
+import joblib
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
+from PIL import Image
 
-from colorvae_sk import load_photos, psnr_score
+from colorvae_sk import _checkpoint, load_photos, psnr_score
 
 FOLDER = Path(__file__).parent.parent / "benchmarks"
 RANDOM_STRENGTH = {"cast", "fade", "blocks"}  # each picture draws its own
@@ -88,3 +90,50 @@ def test_script_prints_its_table(
     benchmark(name.removesuffix(".py")).main()
     assert expected in capsys.readouterr().out
     assert (tmp_path / "scores.csv").exists() == ("--csv" in arguments)
+
+
+def test_summary_has_a_row_for_each_task(benchmark):
+    scores = {
+        "PSNR": 20.0,
+        "SSIM": 0.5,
+        "CIEDE2000": 9.0,
+        "coverage": None,
+        "s/MP": 1.0,
+    }
+    ours = scores | {"PSNR": 30.0, "coverage": 0.9}
+    rows = [
+        {"method": method, "task": task, **values}
+        for task in ("awgn25", "cast")
+        for method, values in (
+            ("(damaged)", scores),
+            ("NLM", scores),
+            ("ColorVAE", ours),
+        )
+    ]
+    summary = list(benchmark("quality").summarise(rows))
+    assert [row["task"] for row in summary] == ["awgn25", "cast"]
+    assert summary[0]["PSNR before"] == 20 and summary[0]["PSNR"] == 30
+    assert summary[1]["coverage"] == 0.9
+
+
+def test_natural_is_learned_from_folders_and_goes_on(benchmark, tmp_path, monkeypatch):
+    program = benchmark("train_natural")
+    monkeypatch.setattr(_checkpoint, "EVERY", 0.0)
+    monkeypatch.setattr(program, "HELD_OUT", 3)
+    folder, run = tmp_path / "photos", tmp_path / "run"
+    folder.mkdir()
+    for i, photo in enumerate(load_photos()):
+        Image.fromarray(photo[::5, ::5]).save(folder / f"{i}.png")
+    options = ["--hours", "0.0015", "--watch", "0.005", "--widths", "8", "8"]
+    options += ["--blocks", "1", "1", "--patch-size", "16", "--device", "cpu"]
+    arguments = ["train_natural.py", str(folder), "--run", str(run), *options]
+    monkeypatch.setattr(sys, "argv", [*arguments, "--sitting", "0.02"])
+    program.main()
+    assert not (run / "model.joblib").exists()
+    monkeypatch.setattr(sys, "argv", arguments)
+    program.main()
+    model = joblib.load(run / "model.joblib")
+    assert model.n_channels_ == 3 and model.callbacks is None
+    header, *rows = (run / "quality.csv").read_text().splitlines()
+    assert header == "hour,stage,task,PSNR,CIEDE2000" and len(rows) % 8 == 0 < len(rows)
+    assert len(list(run.glob("*.pt"))) == 1

@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose
 from scipy.stats import norm
 
 from colorvae_sk.losses import (
-    TOLERANCES,
+    STRICT,
     NegativeELBO,
     gaussian_nll,
     squared_error,
@@ -52,7 +52,7 @@ def elbo(images, cost, beta=1.0, free_bits=0.0):
     price = np.maximum(cost / n_values[:, None] - free_bits, 0).sum(1)
     likelihood = norm.logpdf(target, restored, np.exp(log_sigma))
     error_bars = -mean_of_observed(likelihood, target)
-    return 0.5 * np.log(error + TOLERANCES[-1]) + beta * price + error_bars
+    return 0.5 * np.log(error + STRICT) + beta * price + error_bars
 
 
 def test_squared_error_is_the_mean_over_what_was_observed(images):
@@ -82,6 +82,18 @@ def test_free_bits_are_those_of_a_layer_with_all_its_units(images, cost):
     units = torch.cat([0.25 * kl, 0.75 * kl], dim=1)[:, [0, 2, 1, 3]]
     loss = NegativeELBO(1.0, 0.1, units=(2, 2))((restored, log_sigma, units), target)
     assert_allclose(loss, elbo(images, cost, 1.0, 0.1).mean())
+
+
+def test_below_the_tolerance_little_is_gained():
+    target = torch.zeros(1, 1, 4, 4)
+    answer = (target + 0.01, target, target[:, :1, 0, 0])
+    criterion = NegativeELBO(with_error_bars=False, tolerance=1e-4)
+    assert float(criterion(answer, target)) == pytest.approx(0.5 * math.log(2e-4))
+    criterion.leniency = 99
+    assert float(criterion(answer, target)) == pytest.approx(0.5 * math.log(1e-2))
+    assert float(criterion.eval()(answer, target)) == pytest.approx(
+        0.5 * math.log(2e-4)
+    )
 
 
 def test_warmup_is_a_factor_on_beta(images, cost):

@@ -197,7 +197,7 @@ def test_beta_rises_over_the_first_fifth():
 
 
 def test_tolerance_falls_over_the_first_half():
-    recorder = Recorder(lambda net: net.criterion_.tolerance)
+    recorder = Recorder(lambda net: net.criterion_.tolerance * net.criterion_.leniency)
     learn([Schedule(n_steps=100), recorder], n_batches=100)
     assert_allclose(recorder.seen_[::25], [1e-2, 1e-2 * 10**-1.5, 1e-5, 1e-5])
     learn([Schedule(n_steps=100, anneal=False), recorder], n_batches=100)
