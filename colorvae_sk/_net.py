@@ -16,6 +16,7 @@ from .losses import LENIENT, per_layer
 
 EASY_START = 50  # steps over which the learning rate rises
 ACTIVE = 0.01  # nats per code: a latent unit that costs less says nothing
+SELDOM = 4  # steps: so often the average of the weights takes them in
 MAX_SKIPPED = 10  # steps in a row whose gradient is not finite
 BAR = "{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
 
@@ -354,15 +355,21 @@ class WeightAverage(Resumable):
         self.step_ = state["step_"]
         torch._foreach_copy_(self.average_, state["average_"])
 
-    @torch.no_grad()
     def on_batch_end(self, net, training, **kwargs):
         if training:
             self.step_ += 1
-            new = 1 - min(self.decay, self.step_ / (self.step_ + 10))
-            torch._foreach_lerp_(self.average_, self.learned_, new)
+            if self.step_ % SELDOM == 0:
+                self._follow(SELDOM)
+
+    @torch.no_grad()
+    def _follow(self, n_steps):
+        """Take in the weights, as if they had been these for the last steps."""
+        kept = min(self.decay, self.step_ / (self.step_ + 10)) ** n_steps
+        torch._foreach_lerp_(self.average_, self.learned_, 1 - kept)
 
     @torch.no_grad()
     def on_train_end(self, net, **kwargs):
+        self._follow(self.step_ % SELDOM)
         torch._foreach_copy_(self.learned_, self.average_)
         self.average_ = self.learned_ = None
 

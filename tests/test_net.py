@@ -271,9 +271,9 @@ def test_average_follows_the_weights_and_ends_the_stage():
     recorder = Recorder(weight)
     net = learn([recorder, WeightAverage(0.6)])
     average = 1.0
-    for step, value in enumerate(recorder.seen_, start=1):
-        decay = min(0.6, step / (step + 10))
-        average = decay * average + (1 - decay) * value
+    for step, n_steps in ((4, 4), (8, 4), (10, 2)):
+        decay = min(0.6, step / (step + 10)) ** n_steps
+        average = decay * average + (1 - decay) * recorder.seen_[step - 1]
     assert net.module_.first.item() == pytest.approx(average, rel=1e-5)
     assert net.module_.first.item() > recorder.seen_[-1]
     assert net.module_.second == 1.0
