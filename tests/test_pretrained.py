@@ -122,7 +122,7 @@ def test_fit_starts_from_weights_by_name_or_path(shipped, folder, photos):
         assert vae._blueprint == shipped._blueprint
         np.testing.assert_allclose(weights(vae), weights(shipped), atol=1e-6)
         assert (vae.widths, vae.n_fits_) == ((16,), 1)
-        assert len(vae.history_) == 3  # its own, one epoch of each stage
+        assert len(vae.history_) == 4  # its own, one epoch of each stage
 
 
 def test_fit_from_weights_goes_on_learning(shipped, photos):
