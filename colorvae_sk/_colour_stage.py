@@ -14,7 +14,6 @@ N_QUANTILES = 17  # of each channel of it
 N_PIECES = 8  # of each tone curve
 FEW_COLOURS = (8, 8)  # cells from which the error of the colours is estimated
 CAUTION = 0.5  # cells' worth of belief that there is no such error
-LOCAL = 0.04  # so large an error may be local: noise that was clipped moves means too
 CURVE_STEP = 0.1  # all pixels hang on the curves: they learn in smaller steps
 
 
@@ -118,13 +117,13 @@ def apply_curves(images, curves):
     return torch.einsum("ndc,nchw->ndhw", mixing, curved)
 
 
-def miscoloured(target, curves, pictures):
+def miscoloured(target, curves, pictures, trusted=0.0):
     """The target (n, C, H, W) with the colours that the curves leave wrong.
 
     Damaged pictures, sent through the curves, are compared with the clean ones in a few
     cells: the affine map of colours between them, by least squares with a ridge, is
-    what is done to the target, but for a part of it that may be of local origin. Noise
-    and blur are averaged out in the cells.
+    what is done to the target, less an error of the size `trusted` (root mean square).
+    Noise and blur are averaged out in the cells.
     """
     damaged, clean = (block_means(images, FEW_COLOURS) for images in pictures)
     seen, true = (
@@ -138,6 +137,6 @@ def miscoloured(target, curves, pictures):
     correlation = colours.transpose(1, 2) @ colours + ridge
     map_ = torch.linalg.solve_ex(correlation, colours.transpose(1, 2) @ error).result
     size = (colours @ map_).square().mean((1, 2)).sqrt()[:, None, None]
-    map_ = map_ * (1 - LOCAL / size.clamp_min(LOCAL))
+    map_ = map_ * (1 - trusted / size.clamp_min(max(trusted, 1e-6)))
     gain, offset = map_[:, :-1], map_[:, -1, :, None, None]
     return target + torch.einsum("ndc,ndhw->nchw", gain, target) + offset

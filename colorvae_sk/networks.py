@@ -24,7 +24,8 @@ Beside that a network tells what is needed to train and use it:
   ``stages_of(name)``: those that learn a parameter; ``lesson(stage, ...)``: what the
   arguments of the network, and what its answer is compared with, to learn a stage
   from crops (damaged, target) and from copies of the pictures that they are cut from,
-  shrunk to their size; ``global_stages``: those that only look at the copies;
+  shrunk to their size, when this share of the stage is over; ``global_stages``:
+  those that only look at the copies;
 - ``units``: how many units each latent layer has;
 - ``fixed_size``: the one (H, W) that it takes, or None where any will do;
   ``multiple``: a tile of a larger image starts at a multiple of this, in pixels;
@@ -68,6 +69,7 @@ from ._colour_stage import (
 )
 
 COARSE = (4, 4)  # cells in which colours are compared: noise and blur are none
+LOCAL = 0.04  # so large an error of the colours may be one of a place: clipped noise
 MISSED_SCALE = 10.0  # brings the errors of a restoration to the size of features
 
 
@@ -128,11 +130,12 @@ class LadderVAE(nn.Module):
             return ("restoration", "error bars")
         return ("colours",) if first == "colour" else ("restoration",)
 
-    def lesson(self, stage, damaged, target, pictures, generator):
+    def lesson(self, stage, damaged, target, pictures, generator, progress=1.0):
         """See the module.
 
         The colours are learned from the pictures alone. The restoration is not asked
-        for what they leave wrong, as that can't be known from a crop.
+        for what they leave wrong, as that can't be known from a crop; but from the
+        middle of its stage on for errors so small that they may come from the crop.
         """
         seen = summarise_colours(pictures[0])
         if stage == "colours":
@@ -142,7 +145,8 @@ class LadderVAE(nn.Module):
         if stage == "restoration":
             with torch.no_grad():
                 curves = self.colour(seen)[0]
-            target = miscoloured(target, curves, pictures)
+            trusted = LOCAL * min(1.0, 2 * progress)
+            target = miscoloured(target, curves, pictures, trusted)
         if stage == "latents":
             noise = self.draw_noise(len(damaged), damaged.shape[-2:], generator)
             target_seen = summarise_colours(pictures[1])
@@ -301,7 +305,7 @@ class _BottleneckVAE(nn.Module):
         """All is learned together."""
         return ("all",)
 
-    def lesson(self, stage, damaged, target, pictures, generator):
+    def lesson(self, stage, damaged, target, pictures, generator, progress=1.0):
         """See the module; all is learned on the posterior way."""
         noise = self.draw_noise(len(damaged), damaged.shape[-2:], generator)
         return {"damaged": damaged, "target": target, "noise": noise}, target

@@ -56,3 +56,6 @@ class Never:
     """A schedule that is never over."""
 
     is_over = False
+
+    def progress(self):
+        return 0.0

@@ -37,7 +37,7 @@ class Scale(nn.Module):
     def noise_shapes(self, size):
         return [(1, 1, 1)]
 
-    def lesson(self, stage, damaged, target, pictures, generator):
+    def lesson(self, stage, damaged, target, pictures, generator, progress):
         return {"damaged": damaged}, target
 
     def forward(self, damaged):
