@@ -223,7 +223,8 @@ class BaseColorVAE(CalibrationMixin, ImageInputMixin, TransformerMixin, BaseEsti
             epochs = max(1, round(share * n_epochs))
             n_steps = epochs * -(-dataset.n_patches // self._batch_size)
             time_limit = None if seconds is None else share * seconds
-            schedule = Schedule(n_steps, time_limit, anneal)
+            is_new = self.weights is None and self.n_fits_ == 0
+            schedule = Schedule(n_steps, time_limit, anneal, lenient=is_new)
             source.begin(stage, schedule)
             net = self._wrap(
                 network,

@@ -185,8 +185,8 @@ class Batches:
             views = self.source.damage(self.dataset, positions, rng, generator)
             for k in range(-(-len(positions) // self.batch_size)):
                 batch = slice(k * self.batch_size, (k + 1) * self.batch_size)
-                progress = self.source.schedule.progress() if self.training else 1.0
-                lesson = self.source.lesson(views, batch, generator, progress)
+                strictness = self.source.schedule.strictness if self.training else 1.0
+                lesson = self.source.lesson(views, batch, generator, strictness)
                 if k < n_done:
                     continue
                 yield lesson, {**place, "n_done": k + 1}
@@ -273,12 +273,13 @@ class BatchSource:
         return damaged, targets
 
     @torch.no_grad()
-    def lesson(self, views, batch, generator, progress):
+    def lesson(self, views, batch, generator, strictness):
         """The arguments of the network, and the target, of some of these images."""
         damaged, targets = ([images[batch] for images in view] for view in views)
         crops = channels_last(damaged[0]), channels_last(targets[0])
         pictures = damaged[-1], targets[-1]
-        return self.network.lesson(self.stage, *crops, pictures, generator, progress)
+        rest = pictures, generator, strictness
+        return self.network.lesson(self.stage, *crops, *rest)
 
     def _augment(self, arrays, generator):
         tensors = [to_device(images, self.device) for images in arrays]

@@ -223,16 +223,18 @@ class Schedule(Resumable):
     seconds : float or None
         Seconds of the stage; whichever is spent first ends it.
     anneal : bool, default=True
-        Whether the learning rate and the tolerance fall; if not, the tolerance stays
-        half way.
+        Whether the learning rate falls.
+    lenient : bool, default=True
+        Whether the network is new, so that the tolerance starts high.
 
     References
     ----------
     .. [1] I. Loshchilov, F. Hutter: SGDR, ICLR 2017.
     """
 
-    def __init__(self, n_steps, seconds=None, anneal=True):
+    def __init__(self, n_steps, seconds=None, anneal=True, lenient=True):
         self.n_steps, self.seconds, self.anneal = n_steps, seconds, anneal
+        self.lenient = lenient
 
     def on_train_begin(self, net, **kwargs):
         self.step_, self.began_ = 0, time.monotonic()
@@ -255,6 +257,11 @@ class Schedule(Resumable):
         """Whether the time is spent."""
         return self.seconds is not None and self.elapsed >= self.seconds
 
+    @property
+    def strictness(self):
+        """Rises from 0 to 1 over the first half; what is not new is judged strictly."""
+        return min(1.0, 2 * self.progress()) if self.lenient else 1.0
+
     def progress(self):
         """Share of the budget that is spent."""
         spent = self.step_ / self.n_steps
@@ -270,9 +277,8 @@ class Schedule(Resumable):
         if self.anneal:
             factor *= 0.5 * (1 + math.cos(math.pi * progress))
             net.criterion_.warmup = min(1.0, 5 * progress)
-        fallen = min(1.0, 2 * progress) if self.anneal else 0.5
         most = LENIENT / net.criterion_.tolerance
-        net.criterion_.leniency = most ** (1 - fallen)
+        net.criterion_.leniency = most ** (1 - self.strictness)
         for group in net.optimizer_.param_groups:
             group["lr"] = net.lr * factor
         self.step_ += 1

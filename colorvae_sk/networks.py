@@ -24,7 +24,7 @@ Beside that a network tells what is needed to train and use it:
   ``stages_of(name)``: those that learn a parameter; ``lesson(stage, ...)``: what the
   arguments of the network, and what its answer is compared with, to learn a stage
   from crops (damaged, target) and from copies of the pictures that they are cut from,
-  shrunk to their size, when this share of the stage is over; ``global_stages``:
+  shrunk to their size, as strictly (0 to 1) as it is to be judged; ``global_stages``:
   those that only look at the copies;
 - ``units``: how many units each latent layer has;
 - ``fixed_size``: the one (H, W) that it takes, or None where any will do;
@@ -130,12 +130,12 @@ class LadderVAE(nn.Module):
             return ("restoration", "error bars")
         return ("colours",) if first == "colour" else ("restoration",)
 
-    def lesson(self, stage, damaged, target, pictures, generator, progress=1.0):
+    def lesson(self, stage, damaged, target, pictures, generator, strictness=1.0):
         """See the module.
 
         The colours are learned from the pictures alone. The restoration is not asked
-        for what they leave wrong, as that can't be known from a crop; but from the
-        middle of its stage on for errors so small that they may come from the crop.
+        for what they leave wrong, as that can't be known from a crop; strictly, it is
+        for errors so small that they may come from the crop.
         """
         seen = summarise_colours(pictures[0])
         if stage == "colours":
@@ -145,7 +145,7 @@ class LadderVAE(nn.Module):
         if stage == "restoration":
             with torch.no_grad():
                 curves = self.colour(seen)[0]
-            trusted = LOCAL * min(1.0, 2 * progress)
+            trusted = LOCAL * strictness
             target = miscoloured(target, curves, pictures, trusted)
         if stage == "latents":
             noise = self.draw_noise(len(damaged), damaged.shape[-2:], generator)
@@ -305,7 +305,7 @@ class _BottleneckVAE(nn.Module):
         """All is learned together."""
         return ("all",)
 
-    def lesson(self, stage, damaged, target, pictures, generator, progress=1.0):
+    def lesson(self, stage, damaged, target, pictures, generator, strictness=1.0):
         """See the module; all is learned on the posterior way."""
         noise = self.draw_noise(len(damaged), damaged.shape[-2:], generator)
         return {"damaged": damaged, "target": target, "noise": noise}, target

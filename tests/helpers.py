@@ -56,6 +56,4 @@ class Never:
     """A schedule that is never over."""
 
     is_over = False
-
-    def progress(self):
-        return 0.0
+    strictness = 0.0
