@@ -25,6 +25,7 @@ bench: .venv/with-bench
 	$(BIN)/python benchmarks/import_time.py --repeats 3
 	$(BIN)/python benchmarks/fit_overhead.py --quick
 	$(BIN)/python benchmarks/damage.py --repeats 1
+	$(BIN)/python benchmarks/speed.py --repeats 3
 	$(BIN)/python benchmarks/quality.py --quick
 
 .venv/with-%: .venv/created setup.py pyproject.toml constraints.txt

@@ -46,11 +46,12 @@ def _parser():
         "demo",
         help="restore example pictures",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-        description="Fit ColorVAE on four bundled photographs, restore two others, "
-        "and write comparison.png. The fitted model is kept for the next time.",
+        description="Restore two photographs and write comparison.png.",
     )
     demo.add_argument("--output", type=Path, default="demo", help="folder to write to")
-    demo.add_argument("--seconds", type=duration, default=120, help="time to learn")
+    learning = "learn for so long from four other photographs (the model is kept for "
+    learning += "the next time); without it the model that ships restores"
+    demo.add_argument("--seconds", type=duration, help=learning)
     demo.set_defaults(run=_run_demo)
     return parser
 
@@ -73,7 +74,10 @@ def _run_demo(options):
     photos = [(photo / 255).astype("float32") for photo in colorvae_sk.load_photos()]
     photos = dict(zip(_PHOTOS, photos, strict=True))
     unseen = {name: photos.pop(name) for name in _UNSEEN}
-    vae = _fit_or_load(options.output, photos, options.seconds)
+    if options.seconds is None:
+        vae = colorvae_sk.load_pretrained()
+    else:
+        vae = _fit_or_load(options.output, photos, options.seconds)
     states = [_restore(vae, damage, unseen) for damage in _demo_damage().values()]
     states = [list(chain.from_iterable(images)) for images in zip(*states, strict=True)]
     titles = [f"{kind}, {name}" for kind in _demo_damage() for name in unseen]

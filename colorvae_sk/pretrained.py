@@ -26,8 +26,8 @@ def load_pretrained(name="natural", device="auto", verify=True):
     Parameters
     ----------
     name : str, default="natural"
-        One of `list_pretrained`. "natural": learned on photographs, to undo the
-        damage of `blind_degradation`.
+        One of `list_pretrained`. "natural": learned on photographs to undo most kinds
+        of damage; the documentation has a model card.
 
     device : str or torch.device, default="auto"
         Where torch computes, as in ``ColorVAE``.
@@ -54,9 +54,12 @@ def load_pretrained(name="natural", device="auto", verify=True):
 
     Examples
     --------
-    >>> from colorvae_sk import load_pretrained
-    >>> vae = load_pretrained()  # doctest: +SKIP
-    >>> restored = vae.transform(X_damaged)  # doctest: +SKIP
+    >>> from colorvae_sk import GaussianNoise, load_photos, load_pretrained, psnr_score
+    >>> clean = load_photos()[1][None, :64, :64]
+    >>> noisy = GaussianNoise(0.1, random_state=0).transform(clean)
+    >>> restored = load_pretrained().transform(noisy)
+    >>> bool(psnr_score(clean, restored) > psnr_score(clean, noisy) + 5)
+    True
     """
     if name not in shipped_names():
         raise ValueError(

@@ -42,6 +42,15 @@ def test_demo_writes_a_picture_and_a_table(small_demo, tmp_path, capsys):
     assert all(0 <= share <= 100 for share in coverage)
 
 
+def test_demo_restores_with_the_model_that_ships(small_demo, tmp_path, capsys):
+    cli.main(["demo", "--output", str(tmp_path)])
+    table = [row for row in capsys.readouterr().out.splitlines() if "->" in row]
+    scores = [[float(x.split()[0]) for x in row.split("->")[1:]] for row in table]
+    psnr = [float(row.split("->")[0].split()[-1]) for row in table]
+    assert all(after[0] > before for before, after in zip(psnr, scores, strict=True))
+    assert [file.name for file in tmp_path.iterdir()] == ["comparison.png"]
+
+
 def test_second_demo_uses_the_model_of_the_first(
     small_demo, tmp_path, capsys, monkeypatch
 ):
