@@ -47,10 +47,8 @@ class FFDNet(nn.Module):
 
 def methods():
     """Functions of a picture (H, W, 3), by name."""
-    network, vae = (
-        FFDNet().to(memory_format=torch.channels_last).eval(),
-        load_pretrained(),
-    )
+    network = FFDNet().to(memory_format=torch.channels_last).eval()
+    vae = load_pretrained()
 
     @torch.inference_mode()
     def peer(picture):

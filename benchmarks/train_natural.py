@@ -47,7 +47,7 @@ from colorvae_sk import (
     ciede2000_error,
     psnr_score,
 )
-from colorvae_sk._net import WeightAverage
+from colorvae_sk._net import Schedule, WeightAverage
 
 HELD_OUT = 20  # every so many photographs, one
 WATCHED = "awgn25", "awgn50-8bit", "jpeg20", "blur", "missing", "blocks", "cast", "fade"
@@ -131,11 +131,12 @@ class Watch(Callback):
 
     def _look(self, net):
         restore = restorer(averaged(net))
+        hours = callback_of(net, Schedule).elapsed / 3600  # of the stage
         for task in WATCHED:
             clean = list(self.pictures.values())
             damaged = [TASKS[task](x, name) for name, x in self.pictures.items()]
             restored = [restore(picture) for picture in damaged]
-            row = {"hour": time.time() / 3600, "stage": net.stage_, "task": task}
+            row = {"stage": net.stage_, "hours": hours, "task": task}
             row["PSNR"] = psnr_score(clean, restored)
             row["CIEDE2000"] = ciede2000_error(clean, restored)
             append_csv(row, self.file)
@@ -158,9 +159,14 @@ class Sitting(Callback):
             raise KeyboardInterrupt
 
 
+def callback_of(net, kind):
+    """The net's callback of this class."""
+    return next(cb for _, cb in net.callbacks_ if isinstance(cb, kind))
+
+
 def averaged(net):
     """A copy of the network with the running average of its weights."""
-    (average,) = (cb for _, cb in net.callbacks_ if isinstance(cb, WeightAverage))
+    average = callback_of(net, WeightAverage)
     means = dict(zip(map(id, average.learned_), average.average_, strict=True))
     network = copy.deepcopy(net.module_).eval()
     pairs = zip(net.module_.parameters(), network.parameters(), strict=True)

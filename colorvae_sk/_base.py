@@ -146,13 +146,14 @@ class BaseColorVAE(CalibrationMixin, ImageInputMixin, TransformerMixin, BaseEsti
         before = vars(self).copy()
         try:
             images, target = self._check_pair(X, y, is_new)
-            file = None
-            if folder is not None:
-                start = {} if is_new else self.__getstate__()["_weights"]
-                file = file_for(folder, self, start, images, target)
             if is_new:
                 self._begin(images)
             self._check_channels(images)
+            file = None
+            if folder is not None:
+                is_random = is_new and self.weights is None
+                start = {} if is_random else self.__getstate__()["_weights"]
+                file = file_for(folder, self, start, images, target)
             self._train(images, target, n_epochs, seconds, anneal, file)
             vars(self).pop("calibration_", None)  # it was of the network before
         except BaseException:
@@ -219,12 +220,12 @@ class BaseColorVAE(CalibrationMixin, ImageInputMixin, TransformerMixin, BaseEsti
         source = self._batch_source(network, target is None)
         dataset, held_out = self._split(images, target, source.rng)
         stages = list(zip(network.stages, self._shares(network), strict=True))
+        is_random = self.weights is None and self.n_fits_ == 0
         for stage, share in stages[n_done:]:
             epochs = max(1, round(share * n_epochs))
             n_steps = epochs * -(-dataset.n_patches // self._batch_size)
             time_limit = None if seconds is None else share * seconds
-            is_new = self.weights is None and self.n_fits_ == 0
-            schedule = Schedule(n_steps, time_limit, anneal, lenient=is_new)
+            schedule = Schedule(n_steps, time_limit, anneal, lenient=is_random)
             source.begin(stage, schedule)
             net = self._wrap(
                 network,

@@ -50,9 +50,8 @@ class TrainingImages(Dataset):
         )
         self._ready = self._stack() if self._are_whole else None
         self.with_pictures = with_pictures and not self._are_whole
-        n_bytes = (
-            16 * len(self.sources) * images.n_channels * area
-        )  # at twice the sides
+        n_values = 4 * images.n_channels * area  # of a picture with twice the sides
+        n_bytes = 4 * len(self.sources) * n_values
         self._kept = lru_cache(max(1, KEPT_BYTES // n_bytes))(self._shrink)
 
     def __len__(self):

@@ -1,8 +1,7 @@
 """Keep a fit as it goes, so that it can go on after it was cut off."""
 
-import os
+import io
 import pickle
-import tempfile
 import time
 from pathlib import Path
 
@@ -10,6 +9,8 @@ import joblib
 import numpy as np
 import torch
 from skorch.callbacks import Callback
+
+from ._storage import replace_file
 
 EVERY = 60.0  # seconds between two checkpoints
 PATIENCE = 50  # times as long as it takes to write one, if that is more
@@ -54,7 +55,7 @@ def file_for(folder, estimator, start, *data):
     estimator : ColorVAE
         Whose fit it is.
     start : dict
-        Weights to begin with, if there are any.
+        Weights to begin with, if they are not random.
     *data : Images or None
         What it is fitted on.
     """
@@ -83,16 +84,9 @@ def summary(images):
 
 def write(file, state):
     """Write a file that is there as a whole or not at all."""
-    handle, draft = tempfile.mkstemp(dir=file.parent, suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            torch.save(state, stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(draft, file)
-    except BaseException:
-        Path(draft).unlink(missing_ok=True)
-        raise
+    content = io.BytesIO()
+    torch.save(state, content)
+    replace_file(file, content.getvalue())
 
 
 def read(file):

@@ -49,9 +49,12 @@ def _parser():
         description="Restore two photographs and write comparison.png.",
     )
     demo.add_argument("--output", type=Path, default="demo", help="folder to write to")
-    learning = "learn for so long from four other photographs (the model is kept for "
-    learning += "the next time); without it the model that ships restores"
-    demo.add_argument("--seconds", type=duration, help=learning)
+    demo.add_argument(
+        "--seconds",
+        type=duration,
+        help="learn for so long from four other photographs (the model is kept for the "
+        "next time); without it the model that ships restores",
+    )
     demo.set_defaults(run=_run_demo)
     return parser
 

@@ -135,5 +135,6 @@ def test_natural_is_learned_from_folders_and_goes_on(benchmark, tmp_path, monkey
     model = joblib.load(run / "model.joblib")
     assert model.n_channels_ == 3 and model.callbacks is None
     header, *rows = (run / "quality.csv").read_text().splitlines()
-    assert header == "hour,stage,task,PSNR,CIEDE2000" and len(rows) % 8 == 0 < len(rows)
+    assert header == "stage,hours,task,PSNR,CIEDE2000"
+    assert len(rows) % 8 == 0 < len(rows)
     assert len(list(run.glob("*.pt"))) == 1

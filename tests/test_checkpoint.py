@@ -14,7 +14,7 @@ from numpy.testing import assert_array_equal
 from sklearn.model_selection import GridSearchCV
 from skorch.callbacks import Callback
 
-from colorvae_sk import GaussianNoise, _checkpoint
+from colorvae_sk import GaussianNoise, _checkpoint, save
 from colorvae_sk._checkpoint import read, write
 
 OPTIONS = {"max_epochs": 3, "batch_size": 2, "degradation": GaussianNoise(0.1)}
@@ -170,6 +170,16 @@ def test_finished_fit_is_not_repeated_and_another_is_not_mistaken_for_it(
         assert len(list(tmp_path.iterdir())) == n_files
 
 
+def test_other_weights_to_start_from_make_another_fit(photos, tmp_path):
+    start, folder = tmp_path / "start.safetensors", tmp_path / "fits"
+    vae = tiny(checkpoint=folder, weights=str(start), **OPTIONS)
+    for seed in (1, 2):
+        save(tiny(random_state=seed, max_epochs=1).fit(photos), start)
+        expected = tiny(weights=str(start), **OPTIONS).fit(photos)
+        assert_array_equal(weights(vae.fit(photos)), weights(expected))
+    assert len(list(folder.iterdir())) == 2
+
+
 def test_time_that_was_spent_counts(photos, tmp_path):
     options = OPTIONS | {"max_epochs": 10**6, "checkpoint": tmp_path}
     vae = tiny("dense", max_seconds=1.0, **options)
@@ -209,11 +219,10 @@ def test_file_that_can_not_be_written_leaves_the_last_one(tmp_path, monkeypatch)
     file = tmp_path / "fit.pt"
     write(file, {"n": 1})
 
-    def fail(state, stream):
-        stream.write(b"half")
+    def fail(descriptor):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(torch, "save", fail)
+    monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(OSError, match="No space left"):
         write(file, {"n": 2})
     assert read(file) == {"n": 1}
