@@ -14,7 +14,7 @@ from sklearn.pipeline import Pipeline
 from skorch.callbacks import Callback
 
 from colorvae_sk import GaussianNoise
-from colorvae_sk import _base as base
+from colorvae_sk import _training as training
 from colorvae_sk.networks import LadderVAE
 
 STAGES = LadderVAE.stages
@@ -208,7 +208,7 @@ def test_bar_is_shown_only_if_asked_for(photos, capsys):
 
 
 def test_collapse_is_warned_of_where_fit_was_called(photos, monkeypatch):
-    monkeypatch.setattr(base, "PATIENT_STEPS", 1)
+    monkeypatch.setattr(training, "PATIENT_STEPS", 1)
     with pytest.warns(ConvergenceWarning, match="The latents collapsed") as caught:
         tiny(lr=1e-9).fit(photos)
     assert caught[0].filename == __file__

@@ -20,6 +20,7 @@ FLOORS = [
     {"degradations", "augmentations", "metrics", "_coverage", "datasets"},
     {"_self_supervised"},
     {"_checkpoint", "_net"},
+    {"_training"},
     {"_base"},
     {"_color_vae", "_color_vqvae", "_color_vaegan"},
     {"persistence", "plotting", "_displays"},

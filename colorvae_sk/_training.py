@@ -1,0 +1,236 @@
+"""How the estimators learn: the stages of a network, their data and their budget."""
+
+import copy
+import warnings
+
+import numpy as np
+import torch
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
+from skorch.helper import predefined_split
+
+from ._batches import BatchSource, TrainingImages
+from ._checkpoint import Checkpoint, read, write
+from ._net import (
+    GradientGuard,
+    Patience,
+    ProgressBar,
+    Schedule,
+    VAENet,
+    WeightAverage,
+    has_fast_bfloat16,
+    plain,
+)
+from .augmentations import BaseAugmentation, RandomFlip, RandomQuarterTurn
+from .degradations import as_degrader, blind_row_degradation, runs_on_cpu
+from .losses import STRICT, NegativeELBO
+
+COLLAPSED = 1e-4  # nats per value: latents below this carry nothing
+PATIENT_STEPS = 1000  # before we speak of collapse
+TOLERANCES = {"colours": 3e-4}  # the others' are strict
+SHARES = {"colours": 0.1, "restoration": 0.85, "error bars": 0.05}  # before latents
+
+
+class TrainingMixin:
+    """Learn the stages of the network in ``net_`` from images, in the given budget."""
+
+    @property
+    def _batch_size(self):
+        return self.batch_size or self._default_batch_size
+
+    def _train(self, images, target, n_epochs, seconds, anneal, file):
+        """Learn the network's stages one after the other."""
+        network = copy.deepcopy(self.net_.module_)  # what is interrupted has no effect
+        n_done, progress = self._go_on(network, file)
+        source = self._batch_source(network, target is None)
+        dataset, held_out = self._split(images, target, source.rng)
+        stages = list(zip(network.stages, self._shares(network), strict=True))
+        is_random = self.weights is None and self.n_fits_ == 0
+        for stage, share in stages[n_done:]:
+            epochs = max(1, round(share * n_epochs))
+            n_steps = epochs * -(-dataset.n_patches // self._batch_size)
+            time_limit = None if seconds is None else share * seconds
+            schedule = Schedule(n_steps, time_limit, anneal, lenient=is_random)
+            source.begin(stage, schedule)
+            net = self._wrap(
+                network,
+                criterion__with_error_bars=stage in network.stages_of("sigma"),
+                criterion__tolerance=TOLERANCES.get(stage, STRICT),
+                train_split=None if held_out is None else predefined_split(held_out),
+                iterator_train__source=source,
+                iterator_valid__source=source,
+                callbacks=self._stage_callbacks(schedule, file, n_done),
+            )
+            net.learn_stage(stage, dataset, epochs, progress)
+            self.history_ = self.history_ + rows_of_history(net)
+            n_done, progress = n_done + 1, None
+        if file is not None:
+            write(file, self._fit_so_far(n_done) | {"module": network.state_dict()})
+        self.net_, self.n_fits_ = self._wrap(network), self.n_fits_ + 1
+        self._warn_of_collapse()
+
+    def _go_on(self, network, file):
+        """Stages that were learned before the fit was cut off, and what of the next."""
+        kept = {} if file is None else read(file)
+        if not kept:
+            return 0, None
+        if self.verbose:
+            print(f"The fit goes on from {file}.")
+        self.seed_, self.history_ = kept["seed"], kept["history"]
+        network.load_state_dict(kept["module"])
+        return kept["n_done"], kept.get("progress")
+
+    def _fit_so_far(self, n_done):
+        return {"seed": self.seed_, "history": self.history_, "n_done": n_done}
+
+    def _shares(self, network):
+        """What share of the budget each stage takes."""
+        if len(network.stages) == 1:
+            return [1.0]
+        before = [(1 - self.latent_share) * share for share in SHARES.values()]
+        return [*before, self.latent_share]
+
+    def _batch_source(self, network, is_clean):
+        degrade, on_cpu = None, False
+        if is_clean and self.degradation is not None:
+            damage, as_rows = self._damage(), self._is_plain
+            degrade = as_degrader(damage, as_rows)
+            on_cpu = runs_on_cpu(damage)
+        ahead = on_cpu and torch.device(self._device).type != "cpu"
+        if ahead and self.verbose:
+            print(f"{self.degradation!r} damages images on the CPU, in the background.")
+        seed = np.random.SeedSequence([self.seed_, self.n_fits_])
+        augmentations = self._augmentations(network)
+        return BatchSource(network, degrade, self._device, seed, augmentations, ahead)
+
+    def _augmentations(self, network):
+        """The augmentations as a list."""
+        if isinstance(self.augmentation, str):
+            is_photo = network.fixed_size is None
+            return [RandomFlip(), RandomQuarterTurn()] if is_photo else []
+        if isinstance(self.augmentation, BaseAugmentation):
+            return [self.augmentation]
+        return list(self.augmentation or [])
+
+    def _damage(self):
+        """The degradation; of plain rows, "blind" means noise and missing values."""
+        if self._is_plain and isinstance(self.degradation, str):
+            return blind_row_degradation()
+        return self.degradation
+
+    @property
+    def _is_plain(self):
+        """Whether it was fitted on rows that are no images."""
+        return not self.image_mode_ and self.image_shape is None
+
+    def _split(self, images, target, rng):
+        """What to learn from, and what is held out to stop early."""
+        order = np.arange(len(images))
+        n_held_out = 0
+        if self.early_stopping:
+            order = rng.permutation(order)
+            n_held_out = max(1, round(self.validation_fraction * len(images)))
+            if n_held_out == len(images):
+                raise ValueError(
+                    f"early_stopping=True holds out {n_held_out} of {len(images)} "
+                    "image(s), which leaves none to learn from. Pass more images or "
+                    "early_stopping=False."
+                )
+        looks_far = bool(self.net_.module_.global_stages)
+        options = {"patch_size": self.patch_size_, "with_pictures": looks_far}
+        learning = TrainingImages(images, target, order[n_held_out:], **options)
+        if n_held_out == 0:
+            return learning, None
+        return learning, TrainingImages(images, target, order[:n_held_out], **options)
+
+    def _stage_callbacks(self, schedule, file, n_done):
+        callbacks = [GradientGuard(), WeightAverage(self.ema_decay)]
+        if self.verbose:
+            callbacks.append(ProgressBar(schedule))
+        callbacks += clone(list(self.callbacks or []), safe=False)
+        if file is not None:
+            callbacks.append(Checkpoint(file, self._fit_so_far(n_done)))
+        callbacks.append(schedule)
+        if self.early_stopping:
+            callbacks.append(Patience(self.n_iter_no_change))
+        return callbacks  # what may end an epoch comes when all others had their say
+
+    def _wrap(self, network, **options):
+        """A skorch net around the network."""
+        return VAENet(
+            network,
+            NegativeELBO,
+            criterion__beta=self.beta,
+            criterion__free_bits=self._free_bits,
+            criterion__units=network.units,
+            optimizer=torch.optim.AdamW,
+            optimizer__betas=(0.9, 0.99),
+            optimizer__weight_decay=1e-4,
+            optimizer__fused=torch.device(self._device).type in ("cpu", "cuda"),
+            lr=self.lr,
+            batch_size=self._batch_size,
+            device=self._device,
+            mixed_precision=self._mixes_precision(network),
+            verbose=0,
+            **options,
+        ).initialize()
+
+    def _warn_of_collapse(self):
+        """Say so if the latents have come to carry no information."""
+        stage = self.history_[-1]["stage"]
+        n_steps = sum(row["n_steps"] for row in self.history_ if row["stage"] == stage)
+        information = sum(self.history_[-1]["train_kl"])
+        if information < COLLAPSED and n_steps >= PATIENT_STEPS:
+            warnings.warn(
+                f"The latents collapsed: they carry {information:.1g} nats per value. "
+                "Lower beta, raise free_bits or learn longer.",
+                ConvergenceWarning,
+                stacklevel=5,
+            )
+
+    @property
+    def _device(self):
+        if str(self.device) == "auto":
+            return best_device()
+        try:
+            is_cuda = torch.device(self.device).type == "cuda"
+        except RuntimeError as error:
+            raise ValueError(
+                "Expected device to be 'auto' or a device that torch knows, such as "
+                f"'cpu' or 'cuda:0', got {self.device!r}."
+            ) from error
+        return "cpu" if is_cuda and not torch.cuda.is_available() else self.device
+
+    def _mixes_precision(self, network):
+        if self.mixed_precision != "auto":
+            return self.mixed_precision
+        return network.dtype == torch.float32 and has_fast_bfloat16(self._device)
+
+
+# ------------------------------------------------------------------ helpers
+def check_augmentation(augmentation):
+    """Complain unless each of these is an augmentation with valid parameters."""
+    several = isinstance(augmentation, list | tuple)
+    for each in augmentation if several else [augmentation]:
+        if isinstance(each, BaseAugmentation):
+            each._validate_params()
+        elif several:
+            raise TypeError(
+                "Expected augmentation to be a list of augmentations such as "
+                f"RandomFlip(), got {each!r} in it."
+            )
+
+
+def best_device():
+    """CUDA, else MPS, else the CPU."""
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def rows_of_history(net):
+    """A dict for each epoch that the net has learned."""
+    return [
+        {"stage": net.stage_, **{k: v for k, v in plain(row).items() if k != "batches"}}
+        for row in net.history
+    ]
