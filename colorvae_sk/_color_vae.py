@@ -89,8 +89,8 @@ class ColorVAE(BaseColorVAE):
     batch_size : int, default=None
         Crops of a step. None: 4 for the ladder, 64 for "conv", 128 for "dense".
 
-    lr : float, default=0.001
-        Highest learning rate of AdamW.
+    lr : float, default=0.004
+        Highest learning rate of Muon and AdamW.
 
     ema_decay : float in [0, 1), default=0.99
         Share of the running average of the weights that each step keeps.
@@ -232,7 +232,7 @@ class ColorVAE(BaseColorVAE):
         max_epochs=20,
         max_seconds=None,
         batch_size=None,
-        lr=1e-3,
+        lr=4e-3,
         ema_decay=0.99,
         early_stopping=False,
         validation_fraction=0.1,

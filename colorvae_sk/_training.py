@@ -11,6 +11,7 @@ from skorch.helper import predefined_split
 
 from ._batches import BatchSource, TrainingImages
 from ._checkpoint import Checkpoint, read, write
+from ._muon import MuonAdamW
 from ._net import (
     GradientGuard,
     Patience,
@@ -163,10 +164,7 @@ class TrainingMixin:
             criterion__beta=self.beta,
             criterion__free_bits=self._free_bits,
             criterion__units=network.units,
-            optimizer=torch.optim.AdamW,
-            optimizer__betas=(0.9, 0.99),
-            optimizer__weight_decay=1e-4,
-            optimizer__fused=torch.device(self._device).type in ("cpu", "cuda"),
+            optimizer=MuonAdamW,
             lr=self.lr,
             batch_size=self._batch_size,
             device=self._device,

@@ -7,7 +7,8 @@ Every network is called in the same way and answers with the same tuple::
 ``damaged`` and ``target`` are float tensors (n, C, H, W), NaN where a pixel is
 missing. ``restored`` and ``log_sigma`` have the shape of ``damaged``;
 ``latent_cost`` is (n, n_units), the Kullback-Leibler divergence of each unit (channel)
-of the latent layers, in nats per image. What is given decides which way down is taken:
+of the latent layers, in nats per image. With ``with_sigma=False`` time is saved and
+``log_sigma`` is zero. What is given decides which way down is taken:
 
 ========  =====  ============================================================
 target    noise  the latent variables are
@@ -151,6 +152,7 @@ class LadderVAE(nn.Module):
             noise = self.draw_noise(len(damaged), damaged.shape[-2:], generator)
             target_seen = summarise_colours(pictures[1])
             given |= {"target": target, "noise": noise, "target_seen": target_seen}
+            given["with_sigma"] = False
         return given, target
 
     def forward(self, damaged, target=None, noise=None, only_colours=False, **context):
@@ -173,7 +175,15 @@ class LadderVAE(nn.Module):
         cost = restored.new_zeros((len(restored), sum(self.units)))
         return restored, torch.zeros_like(restored), cost
 
-    def _ways_down(self, damaged, target=None, noise=None, seen=None, target_seen=None):
+    def _ways_down(
+        self,
+        damaged,
+        target=None,
+        noise=None,
+        seen=None,
+        target_seen=None,
+        with_sigma=True,
+    ):
         height, width = damaged.shape[-2:]
         seen = summarise_colours(damaged) if seen is None else seen
         if target is not None and target_seen is None:
@@ -202,14 +212,17 @@ class LadderVAE(nn.Module):
             if i > 0:
                 features = self.up[i - 1](features)
         restored = filled + F.pixel_shuffle(self.head(features), 2)
-        log_sigma = F.pixel_shuffle(self.sigma(features, colours), 2)
-        restored = restored[..., :height, :width]
-        return restored, log_sigma[..., :height, :width], codes, costs
+        log_sigma = torch.zeros_like(restored)
+        if with_sigma:
+            log_sigma = F.pixel_shuffle(self.sigma(features, colours), 2)
+        sides = slice(height), slice(width)
+        return restored[..., *sides], log_sigma[..., *sides], codes, costs
 
     @torch.no_grad()
     def _missed(self, damaged, target, seen):
         """What the restoration misses of the target, zero where that is not known."""
-        missed = MISSED_SCALE * (target - self._ways_down(damaged, seen=seen)[0])
+        restored = self._ways_down(damaged, seen=seen, with_sigma=False)[0]
+        missed = MISSED_SCALE * (target - restored)
         return fill_missing(pad_to_multiple(missed, self.multiple), 0.0)
 
     @property
@@ -310,22 +323,21 @@ class _BottleneckVAE(nn.Module):
         noise = self.draw_noise(len(damaged), damaged.shape[-2:], generator)
         return {"damaged": damaged, "target": target, "noise": noise}, target
 
-    def forward(self, damaged, target=None, noise=None):
+    def forward(self, damaged, target=None, noise=None, with_sigma=True):
         """See the module; the target is not looked at, as q sees y alone."""
         mu, log_sigma = self._posterior(damaged)
         noise = None if noise is None else noise[0]
-        restored, residual_log_sigma = self._likelihood(draw(mu, log_sigma, noise))
-        return restored, residual_log_sigma, standard_kl(mu, log_sigma)
+        features = self.decoder(draw(mu, log_sigma, noise))
+        restored, cost = self._cut(self.mean(features)), standard_kl(mu, log_sigma)
+        if not with_sigma:
+            return restored, torch.zeros_like(restored), cost
+        residual_log_sigma = self._cut(self.sigma(features.detach())) - 3
+        return restored, residual_log_sigma.clamp(*LOG_SIGMA_RANGE), cost
 
     def _posterior(self, images):
         observed = torch.cat(fill_missing(images), dim=1)
         posterior = at_least_float32(self.encoder(observed)).clamp(-16, 16)
         return posterior.chunk(2, dim=1)
-
-    def _likelihood(self, latents):
-        features = self.decoder(latents)
-        log_sigma = self.sigma(features.detach()) - 3
-        return self.mean(features), log_sigma.clamp(*LOG_SIGMA_RANGE)
 
     def noise_shapes(self, size):
         """Shape of the code of one image."""
@@ -345,7 +357,12 @@ class _BottleneckVAE(nn.Module):
 
     def decode(self, codes, size=None):
         """Images from their codes; `size` is the network's own."""
-        return self._likelihood(codes)[0]
+        return self._cut(self.mean(self.decoder(codes)))
+
+    def _cut(self, images):
+        """Cut off what the sides were filled up with."""
+        height, width = self.fixed_size
+        return images[..., :height, :width]
 
 
 class DenseVAE(_BottleneckVAE):
@@ -416,8 +433,3 @@ class ConvVAE(_BottleneckVAE):
 
     def _posterior(self, images):
         return super()._posterior(pad_to_multiple(images, self.granularity))
-
-    def _likelihood(self, latents):
-        height, width = self.fixed_size
-        both = super()._likelihood(latents)
-        return tuple(part[..., :height, :width] for part in both)

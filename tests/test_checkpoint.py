@@ -134,7 +134,7 @@ def test_fit_goes_on_after_its_process_was_killed(tmp_path):
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)])
     assert done.returncode == -signal.SIGKILL
     assert [file.suffix for file in tmp_path.iterdir()] == [".pt"]
-    options = {"max_epochs": 5, "lr": 1e-3, "random_state": 3}
+    options = {"max_epochs": 5, "lr": 4e-3, "random_state": 3}
     vae = tiny(degradation=GaussianNoise(0.1), **options)
     X = np.random.default_rng(0).random((4, 16, 16, 3))
     whole = weights(vae.fit(X))

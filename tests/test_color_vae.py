@@ -86,8 +86,8 @@ def test_latents_carry_information_after_the_second_stage(trained):
 @every_architecture
 def test_pairs_teach_what_the_pairs_show(architecture, photos):
     halved = (0.5 * photos).astype(np.float32)
-    options = {"dense": {"max_epochs": 60, "lr": 3e-3}}
-    options = options.get(architecture, {"max_epochs": 20})
+    n_epochs = {"ladder": 20, "conv": 60, "dense": 300}
+    options = {"max_epochs": n_epochs[architecture]}
     vae = tiny(architecture, **options).fit(photos, y=halved)
     identity = tiny(architecture, **options).fit(photos, y=photos)
     assert vae.score(photos, halved) > identity.score(photos, halved) + 1

@@ -19,7 +19,7 @@ FLOORS = [
     {"_blur", "_colour", "_compression", "_holes", "_noise", "_resolution"},
     {"degradations", "augmentations", "metrics", "_coverage", "datasets"},
     {"_self_supervised"},
-    {"_checkpoint", "_net"},
+    {"_checkpoint", "_muon", "_net"},
     {"_training"},
     {"_base"},
     {"_color_vae", "_color_vqvae", "_color_vaegan"},
