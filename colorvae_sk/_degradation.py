@@ -287,7 +287,7 @@ class OwnDegradation(BaseDegradation):
         arrays = images.permute(0, 2, 3, 1).cpu().numpy().copy()
         given = arrays.reshape(len(arrays), -1) if self.as_rows else arrays
         damage = getattr(self.damage, "transform", self.damage)
-        damaged = np.asarray(damage(given), dtype=np.float32)
+        damaged = np.array(damage(given), dtype=np.float32, order="C")
         if damaged.shape != given.shape:
             raise ValueError(
                 f"The degradation {self.damage!r} made an array {damaged.shape} of one "

@@ -105,7 +105,7 @@ def _read_picture(path):
     """Read a picture file by Pillow."""
     from PIL import Image, ImageOps
 
-    with Image.open(path, formats=FORMATS) as picture:
+    with Image.open(os.fspath(path), formats=FORMATS) as picture:
         picture = ImageOps.exif_transpose(picture)  # as its camera was held
         if picture.has_transparency_data:
             picture = picture.convert("RGBA")
@@ -118,7 +118,7 @@ def _picture_size(path):
     """Height and width of what `_read_picture` gives."""
     from PIL import Image
 
-    with Image.open(path, formats=FORMATS) as picture:
+    with Image.open(os.fspath(path), formats=FORMATS) as picture:
         width, height = picture.size
         return (width, height) if _will_turn(picture) else (height, width)
 

@@ -257,9 +257,8 @@ def test_pairs_are_compared_or_refused(vae, method, X, y):
 @fuzz
 @given(fitted_ones, ODD, ODD, ODD)
 def test_odd_arguments_are_refused(vae, one, other, third):
-    for value in (one, other, third):
-        if value == 10**12:
-            return  # so many samples are a matter of memory
+    if any(isinstance(value, int) and value > 10**9 for value in (one, other)):
+        return  # so many samples are a matter of memory
     ask(vae.sample, one, other, random_state=third)
     ask(vae.decode, one, size=other)
     ask(vae.sample_posterior, np.zeros((1, 8, 8, 3)), one, random_state=third)
@@ -346,10 +345,14 @@ SAFE = {"checkpoint", "max_epochs", "max_seconds", "n_blocks", "n_latent", "verb
 def test_parameters_of_color_vae_are_used_or_refused(data):
     names = sorted(set(colorvae_sk.ColorVAE._get_param_names()) - SAFE)
     chosen = data.draw(st.dictionaries(st.sampled_from(names), ODD, max_size=2))
-    if chosen.get("degradation") is len or chosen.get("lr", 0) == 1e30:
-        return  # a function of one's own raises what it raises; so high a rate diverges
+    if chosen.get("degradation") is len:
+        return  # a function of one's own raises what it raises
     vae = tiny(**{"max_epochs": 1, "widths": (4,), "patch_size": 8, **chosen})
-    result = ask(vae.fit, photos())
+    try:
+        result = ask(vae.fit, photos())
+    except FloatingPointError as error:
+        result = None
+        assert "lower lr or beta" in str(error)
     if result is not None:
         assert get_tags(vae).requires_fit
         assert_like(vae.transform(photos()), photos())
