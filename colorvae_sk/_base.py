@@ -351,7 +351,8 @@ class BaseColorVAE(
         """
         check_is_fitted(self)
         size = self._check_size(size)
-        Z = check_array(Z, dtype=np.float32, copy=True, input_name="Z")
+        with np.errstate(over="ignore", invalid="ignore"):  # infinity is refused
+            Z = check_array(Z, dtype=np.float32, copy=True, input_name="Z")
         n_codes = self._n_codes(size)
         if Z.shape[1] != n_codes:
             raise ValueError(
@@ -433,12 +434,14 @@ class BaseColorVAE(
         if "net_" in state:
             weights = state.pop("net_").module_.state_dict()
             state["_weights"] = {k: v.cpu().numpy() for k, v in weights.items()}
+            state["dtype_"] = self.dtype_.str  # skops would ask whether to trust dtypes
         return state
 
     def __setstate__(self, state):
         weights = state.get("_weights")
         super().__setstate__({k: v for k, v in state.items() if k != "_weights"})
         if weights is not None:
+            self.dtype_ = np.dtype(self.dtype_)
             self._put_weights(weights)
 
     def __sklearn_is_fitted__(self):

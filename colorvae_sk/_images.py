@@ -503,10 +503,11 @@ def _checked_rows(X, estimator, reset, image_shape, name):
             f"or paths, as a list: list({name})."
         )
     options = {"dtype": "numeric", "ensure_all_finite": "allow-nan"}
-    if estimator is None:
-        rows = check_array(X, input_name=name, **options)
-    else:
-        rows = validate_data(estimator, X, reset=reset, **options)
+    with np.errstate(invalid="ignore"):  # inf - inf, where infinity is looked for
+        if estimator is None:
+            rows = check_array(X, input_name=name, **options)
+        else:
+            rows = validate_data(estimator, X, reset=reset, **options)
     _check_values(rows, name)
     shape = (1, rows.shape[1]) if image_shape is None else image_shape
     if not _is_shape(shape) or math.prod(shape) != rows.shape[1]:

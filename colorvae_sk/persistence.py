@@ -195,6 +195,8 @@ class ObjectPacker(Packer):
         state = value.__getstate__()
         state = {k: v for k, v in state.items() if k not in (*parameters, SKLEARN)}
         weights = state.pop("_weights", None)
+        if weights is not None:
+            state["dtype_"] = value.dtype_
         packed = {
             "class": type(value).__name__,
             "parameters": self.pack(parameters, name),
