@@ -86,7 +86,7 @@ def test_a_calibration_that_cannot_be_is_refused(broken, path, monkeypatch):
         o["state"]["calibration_"]["$calibration"].update(broken)
 
     rewrite(path, change, monkeypatch)
-    with pytest.raises(ValueError, match="calibration|can't be made"):
+    with pytest.raises(ValueError, match=r"calibration|can't be made"):
         load(path)
 
 

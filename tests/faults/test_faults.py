@@ -5,6 +5,7 @@ import sys
 import time
 from pathlib import Path
 
+import mutate
 import numpy as np
 import pytest
 from helpers import tiny
@@ -98,6 +99,13 @@ def test_a_worker_that_dies_is_told_of_and_the_estimator_is_as_before(photos):
         cross_val_score(vae, photos, cv=2, n_jobs=2)
     assert not vae.__sklearn_is_fitted__()
     assert np.isfinite(tiny(max_epochs=1).fit(photos).transform(photos)).all()
+
+
+def test_files_that_are_damaged_load_as_they_were_or_are_refused():
+    counts, seconds, n_bytes = mutate.main(40)
+    assert counts.total() == 40
+    assert seconds < mutate.SECONDS
+    assert n_bytes < mutate.BYTES
 
 
 # ------------------------------------------------------------------ exceptions
