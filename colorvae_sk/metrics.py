@@ -214,8 +214,8 @@ def _average(scores, truth, sample_weight):
     weights = _check_sample_weight(
         sample_weight, np.ones(len(truth)), ensure_non_negative=True
     )
-    if weights.dtype.kind not in "buif":
-        raise TypeError(f"sample_weight has dtype {weights.dtype}; expected numbers.")
+    if weights.dtype.kind not in "buif" or not np.isfinite(weights).all():
+        raise ValueError("Expected sample_weight to be finite real numbers.")
     scores = np.fromiter(scores, dtype=float)
     counted = ~np.isnan(scores) & (weights > 0)  # 0 * inf is NaN
     if not counted.any():
