@@ -1,5 +1,6 @@
 # make demo    restore example pictures into demo/comparison.png
 # make test    lint, then run the whole test suite
+# make test-lowest    run the quick part of it with the oldest packages admitted
 # make docs    build the documentation into docs/_build/html
 # make bench   run the benchmarks quickly, on the bundled photographs
 # Everything is installed into .venv, in the versions of constraints.txt.
@@ -7,7 +8,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test docs bench
+LOWEST := .venv-lowest/bin
+QUICK := $(addprefix tests/test_,$(addsuffix .py,images pictures base networks net \
+  noise metrics datasets persistence persistence_joblib compatibility errors))
+
+.PHONY: demo test test-lowest docs bench
 .NOTPARALLEL:
 
 demo: .venv/with-plot
@@ -17,6 +22,10 @@ test: .venv/with-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	SCIPY_ARRAY_API=1 $(BIN)/python -m pytest
+
+# Warnings are no errors here: old packages warn of what has changed since.
+test-lowest: .venv-lowest/installed
+	$(LOWEST)/python -m pytest -W default $(QUICK)
 
 docs: .venv/with-docs
 	$(BIN)/sphinx-build -W --keep-going -q docs docs/_build/html
@@ -30,6 +39,11 @@ bench: .venv/with-bench
 
 .venv/with-%: .venv/created setup.py pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[$*]"
+	touch $@
+
+.venv-lowest/installed: setup.py pyproject.toml constraints-lowest.txt
+	$(PYTHON) -m venv .venv-lowest
+	$(LOWEST)/python -m pip install --quiet -c constraints-lowest.txt -e ".[test]"
 	touch $@
 
 .venv/created:

@@ -18,7 +18,7 @@ from ._calibration import CalibrationMixin
 from ._checkpoint import file_for
 from ._images import _FULL_RANGES, ImageInputMixin, as_images
 from ._inference import Restorer
-from ._training import TrainingMixin, check_augmentation
+from ._training import TrainingMixin, check_augmentation, check_callbacks
 from ._weights import read_network
 from .augmentations import BaseAugmentation
 from .degradations import BaseDegradation
@@ -120,9 +120,11 @@ class BaseColorVAE(
         """Fit; if anything goes wrong on the way, the estimator stays as it was."""
         self._validate_params()
         check_augmentation(self.augmentation)
+        check_callbacks(self.callbacks)
         before = vars(self).copy()
         try:
             images, target = self._check_pair(X, y, is_new)
+            check_observed(images, target)
             if is_new:
                 self._begin(images)
             self._check_channels(images)
@@ -151,6 +153,8 @@ class BaseColorVAE(
         check_scales(images, target)
         if is_new:  # what is clean says best which values are black and white
             self.data_range_ = images.data_range = target.data_range
+            images.check_scale()
+        target.check_scale()
         return images, target
 
     def _begin(self, images):
@@ -179,6 +183,7 @@ class BaseColorVAE(
     def _put_weights(self, weights):
         """Make the network of the blueprint, with these arrays as its weights."""
         with torch.device("meta"):
+            check_blueprint(self._blueprint, weights)
             network = self._build(self._blueprint)
         check_weights(network, weights)
         kinds = {name: tensor.dtype for name, tensor in network.state_dict().items()}
@@ -346,14 +351,15 @@ class BaseColorVAE(
         """
         check_is_fitted(self)
         size = self._check_size(size)
-        Z = check_array(Z, dtype=np.float32, copy=True, input_name="Z")
+        with np.errstate(over="ignore", invalid="ignore"):  # infinity is refused
+            Z = check_array(Z, dtype=np.float32, copy=True, input_name="Z")
         n_codes = self._n_codes(size)
         if Z.shape[1] != n_codes:
             raise ValueError(
                 f"Z has {Z.shape[1]} codes per image, expected {n_codes} for images of "
                 f"size {size}. Pass what encode gave, and the size of those images."
             )
-        return self._like_training(self._restorer.decode(Z, size))
+        return self._like_training(check_decoded(self._restorer.decode(Z, size)))
 
     def sample(self, n_samples=1, size=None, random_state=None):
         """Draw new images, from nothing.
@@ -428,12 +434,14 @@ class BaseColorVAE(
         if "net_" in state:
             weights = state.pop("net_").module_.state_dict()
             state["_weights"] = {k: v.cpu().numpy() for k, v in weights.items()}
+            state["dtype_"] = self.dtype_.str  # skops would ask whether to trust dtypes
         return state
 
     def __setstate__(self, state):
         weights = state.get("_weights")
         super().__setstate__({k: v for k, v in state.items() if k != "_weights"})
         if weights is not None:
+            self.dtype_ = np.dtype(self.dtype_)
             self._put_weights(weights)
 
     def __sklearn_is_fitted__(self):
@@ -451,6 +459,18 @@ def is_labels(y):
         return len(y) > 0 and all(isinstance(label, Number) for label in y)
     y = np.asarray(y)
     return y.ndim == 1 and not any(np.ndim(label) for label in y[:1])
+
+
+def check_blueprint(blueprint, weights):
+    """Complain of more layers than there are weights, before they are built."""
+    _, options = blueprint
+    n_blocks, widths = (options.get(name, ()) for name in ("n_blocks", "widths"))
+    n_blocks = sum(n_blocks) if isinstance(n_blocks, tuple) else n_blocks
+    if max(n_blocks, len(widths)) > len(weights):
+        raise ValueError(
+            f"The network has {n_blocks} blocks at {len(widths)} scales, but there are "
+            f"{len(weights)} weights."
+        )
 
 
 def check_weights(network, weights):
@@ -481,6 +501,16 @@ def check_match(images, target):
             )
 
 
+def check_observed(images, target):
+    """Complain if there is nothing to learn from."""
+    clean, name = (images, "X") if target is None else (target, "y")
+    if clean.all_missing:
+        raise ValueError(
+            f"All values of {name} are NaN, which marks what is missing. Pass images "
+            "in which something is observed."
+        )
+
+
 def check_scales(images, target):
     """Complain if only one has the range of its dtype, and the other not [0, 1]."""
     for one, other, names in ((target, images, "yX"), (images, target, "Xy")):
@@ -494,6 +524,16 @@ def check_scales(images, target):
             )
 
 
+def check_decoded(images):
+    """Complain of images that codes far from any likely one have led to."""
+    if not np.isfinite(images).all():
+        raise ValueError(
+            "Z leads to values that are not finite. Pass codes like those that encode "
+            "gives: a priori each is standard normal."
+        )
+    return images
+
+
 def is_size(size):
     """Whether this is a height and a width."""
     is_pair = isinstance(size, tuple | list) and len(size) == 2
@@ -502,5 +542,6 @@ def is_size(size):
 
 def check_count(n_samples):
     """Complain unless this is a number of samples."""
-    if not isinstance(n_samples, Integral) or n_samples < 1:
+    is_count = isinstance(n_samples, Integral) and not isinstance(n_samples, bool)
+    if not is_count or n_samples < 1:
         raise ValueError(f"Expected n_samples to be an int >= 1, got {n_samples!r}.")

@@ -25,7 +25,7 @@ class GaussianBlur(BaseDegradation):
 
     Parameters
     ----------
-    sigma : float or pair of floats in [0, inf), default=1.5
+    sigma : float or pair of floats in [0, 1000], default=1.5
         Standard deviation of the kernel, in pixels. A pair (low, high) is drawn from
         uniformly, for each image anew.
 
@@ -50,7 +50,7 @@ class GaussianBlur(BaseDegradation):
 
     _parameter_constraints: ClassVar[dict] = {
         **BaseDegradation._parameter_constraints,
-        "sigma": number_or_range(Real, 0, None, closed="left"),
+        "sigma": number_or_range(Real, 0, 1000),
     }
 
     def __init__(self, sigma=1.5, random_state=None):
@@ -82,7 +82,7 @@ class MotionBlur(BaseDegradation):
 
     Parameters
     ----------
-    length : float or pair of floats in [0, inf), default=9
+    length : float or pair of floats in [0, 1000], default=9
         Length of the trace, in pixels; up to 1 nothing changes. A pair (low, high) is
         drawn from uniformly, for each image anew.
 
@@ -111,7 +111,7 @@ class MotionBlur(BaseDegradation):
 
     _parameter_constraints: ClassVar[dict] = {
         **BaseDegradation._parameter_constraints,
-        "length": number_or_range(Real, 0, None, closed="left"),
+        "length": number_or_range(Real, 0, 1000),
         "angle": number_or_range(Real, None, None, closed="neither"),
     }
 
@@ -145,7 +145,7 @@ class DefocusBlur(BaseDegradation):
 
     Parameters
     ----------
-    radius : float or pair of floats in [0, inf), default=3
+    radius : float or pair of floats in [0, 1000], default=3
         Radius of the disc, in pixels; up to 0.5 nothing changes. A pair (low, high) is
         drawn from uniformly, for each image anew.
 
@@ -178,7 +178,7 @@ class DefocusBlur(BaseDegradation):
 
     _parameter_constraints: ClassVar[dict] = {
         **BaseDegradation._parameter_constraints,
-        "radius": number_or_range(Real, 0, None, closed="left"),
+        "radius": number_or_range(Real, 0, 1000),
     }
 
     def __init__(self, radius=3, random_state=None):

@@ -1,8 +1,12 @@
 """Keep a fit as it goes, so that it can go on after it was cut off."""
 
 import io
+import os
 import pickle
 import time
+import warnings
+import zipfile
+import zlib
 from pathlib import Path
 
 import joblib
@@ -15,6 +19,10 @@ from ._storage import replace_file
 EVERY = 60.0  # seconds between two checkpoints
 PATIENCE = 50  # times as long as it takes to write one, if that is more
 N_LOOKED_AT = 16  # images by which data are recognised
+UNREADABLE = (
+    *(EOFError, LookupError, NotImplementedError, RuntimeError, ValueError),
+    *(zipfile.BadZipFile, zlib.error),
+)
 # Parameters that may change before a fit goes on.
 FREE = ("callbacks", "checkpoint", "device", "tile_size", "verbose")
 
@@ -40,7 +48,7 @@ class Checkpoint(Callback):
         began = time.monotonic()
         if not training or began < self.due_:
             return
-        write(self.file, self.fit | net.state())
+        keep(self.file, self.fit | net.state())
         now = time.monotonic()
         self.due_ = now + max(EVERY, PATIENCE * (now - began))
 
@@ -70,6 +78,11 @@ def file_for(folder, estimator, start, *data):
             f"{error}. Pass checkpoint=None, or functions that have a name in a module."
         ) from error
     Path(folder).mkdir(parents=True, exist_ok=True)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(
+            f"Nothing may be written to checkpoint={str(folder)!r}. Pass another "
+            "folder, or None."
+        )
     return Path(folder) / f"{key}.pt"
 
 
@@ -80,6 +93,19 @@ def summary(images):
     sizes = [images.shape(i) for i in range(len(images))]
     chosen = np.linspace(0, len(images) - 1, N_LOOKED_AT).astype(int)
     return sizes, [joblib.hash(images.raw(i)) for i in np.unique(chosen)]
+
+
+def keep(file, state):
+    """Write a checkpoint; what goes wrong is no reason to lose the fit itself."""
+    try:
+        write(file, state)
+    except OSError as error:
+        warnings.warn(
+            f"The fit could not be kept: {error}. It goes on, but if it is cut off, "
+            "what it learned since the last checkpoint is lost.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
 
 
 def write(file, state):
@@ -94,8 +120,11 @@ def read(file):
     if not file.exists():
         return {}
     try:
+        with zipfile.ZipFile(file) as archive:  # torch does not look at checksums
+            if archive.testzip() is not None:
+                raise zipfile.BadZipFile("a checksum is wrong")
         return torch.load(file, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+    except (*UNREADABLE, pickle.UnpicklingError) as error:
         raise ValueError(
             f"{file} can't be read: it is damaged, or no checkpoint. Delete it to "
             "begin anew."

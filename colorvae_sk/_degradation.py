@@ -211,9 +211,22 @@ class BaseDegradation(ImageInputMixin, TransformerMixin, BaseEstimator):
     def _degrade_one(self, image, key, drawn):
         """Damage one array (C, H, W), drawing from its own values and the key."""
         generator = DrawRecorder().manual_seed(image_hash(image, key) % 2**63)
-        degraded = self._degrade(torch.from_numpy(image)[None], generator)
+        degraded = self._damage(torch.from_numpy(image)[None], generator)
         drawn.append(generator.drawn)
+        check_finite(self, degraded)
         return degraded[0].numpy()
+
+    def _damage(self, images, generator):
+        """Degrade, and complain unless that gives a tensor like the one it took."""
+        damaged = self._degrade(images, generator)
+        kind = getattr(damaged, "dtype", type(damaged).__name__)
+        got, expected = (kind, *np.shape(damaged)), (images.dtype, *images.shape)
+        if not isinstance(damaged, torch.Tensor) or got != expected:
+            raise ValueError(
+                f"The degradation {self!r} made {describe(got)} of "
+                f"{describe(expected)}. It must keep shape and dtype."
+            )
+        return damaged
 
     def _degrade(self, images, generator):
         """Damage a float32 tensor (n, C, H, W), and leave that one as it is."""
@@ -274,13 +287,14 @@ class OwnDegradation(BaseDegradation):
         arrays = images.permute(0, 2, 3, 1).cpu().numpy().copy()
         given = arrays.reshape(len(arrays), -1) if self.as_rows else arrays
         damage = getattr(self.damage, "transform", self.damage)
-        damaged = np.asarray(damage(given), dtype=np.float32)
+        damaged = np.array(damage(given), dtype=np.float32, order="C")
         if damaged.shape != given.shape:
             raise ValueError(
                 f"The degradation {self.damage!r} made an array {damaged.shape} of one "
                 f"of shape {given.shape}. It must keep the shape of the images."
             )
         damaged = torch.from_numpy(damaged.reshape(arrays.shape))
+        check_finite(self.damage, damaged)
         return damaged.permute(0, 3, 1, 2).to(images.device)
 
 
@@ -292,6 +306,11 @@ def steps_of(degradation, as_rows=False):
         steps = [step for _, step in degradation.steps]
         steps = [step for step in steps if step not in (None, "passthrough")]
         return list(chain.from_iterable(steps_of(step, as_rows) for step in steps))
+    if isinstance(degradation, type):
+        raise TypeError(
+            f"The degradation is the class {degradation.__name__}. Pass an instance of "
+            f"it: {degradation.__name__}()."
+        )
     if callable(degradation) or hasattr(degradation, "transform"):
         return [OwnDegradation(degradation, as_rows)]
     raise TypeError(
@@ -300,11 +319,25 @@ def steps_of(degradation, as_rows=False):
     )
 
 
+def describe(kind):
+    """A dtype and a shape in words."""
+    return f"{str(kind[0]).removeprefix('torch.')} {tuple(kind[1:])}"
+
+
+def check_finite(damage, damaged):
+    """Complain of infinity among what a degradation made."""
+    if damaged.isinf().any():
+        raise ValueError(
+            f"The degradation {damage!r} made infinite values. Let it make NaN where a "
+            "pixel goes missing."
+        )
+
+
 @torch.no_grad()
 def degrade_in_turn(steps, images, generator):
     """Let several degradations befall all images, one after the other."""
     for step in steps:
-        images = step._degrade(images, generator)
+        images = step._damage(images, generator)
     return images
 
 

@@ -23,7 +23,7 @@ class MissingPixels(BaseDegradation):
         Share of the pixels that is lost. A pair (low, high) is drawn from uniformly,
         for each image anew.
 
-    size : int or pair of ints in [1, inf), default=1
+    size : int or pair of ints in [1, 4096], default=1
         Side of the blocks, in pixels. A pair (low, high) is drawn from uniformly, for
         each image anew.
 
@@ -48,7 +48,7 @@ class MissingPixels(BaseDegradation):
     _parameter_constraints: ClassVar[dict] = {
         **BaseDegradation._parameter_constraints,
         "fraction": number_or_range(Real, 0, 1),
-        "size": number_or_range(Integral, 1, None, closed="left"),
+        "size": number_or_range(Integral, 1, 4096),
     }
     _writes_nan = True
 
@@ -81,7 +81,7 @@ class MissingScratches(BaseDegradation):
 
     Parameters
     ----------
-    n : int or pair of ints in [0, inf), default=3
+    n : int or pair of ints in [0, 1000], default=3
         How many scratches. A pair (low, high) is drawn from uniformly, for each image
         anew.
 
@@ -112,7 +112,7 @@ class MissingScratches(BaseDegradation):
 
     _parameter_constraints: ClassVar[dict] = {
         **BaseDegradation._parameter_constraints,
-        "n": number_or_range(Integral, 0, None, closed="left"),
+        "n": number_or_range(Integral, 0, 1000),
         "width": number_or_range(Real, 1, None, closed="left"),
     }
     _writes_nan = True

@@ -7,7 +7,9 @@ dtype that it came in. The user's own data are never written to.
 """
 
 import hashlib
+import math
 import os
+from numbers import Integral
 
 import numpy as np
 from sklearn.utils import check_array
@@ -25,6 +27,8 @@ _FULL_RANGES = {  # these dtypes say themselves which values are black and white
     np.uint8: (0.0, 255.0),
     np.uint16: (0.0, 65535.0),
 }
+LARGEST = 1e30  # of floats: the squares of larger ones overflow
+FARTHEST = 100  # times the range, beyond it: no picture has such values
 _EXPECTED = (
     "Pass an array (n_images, height, width[, channels]), a list of images or of "
     "paths of picture files, or rows (n_images, n_features)."
@@ -126,6 +130,37 @@ class Images:
         if isinstance(self._source, _OnDemand):
             return self._source.image_size(i)
         return self._source[i].shape[:2]
+
+    def check_scale(self):
+        """Complain of values far out of the range; of files, when they are read."""
+        if isinstance(self._source, _OnDemand):
+            self._source.check = self._check_scale_of
+        elif isinstance(self._source, list):
+            for i, image in enumerate(self._source):
+                self._check_scale_of(image, f"{self._name}[{i}]")
+        else:
+            self._check_scale_of(self._source, self._name)
+
+    def _check_scale_of(self, array, label):
+        if array.dtype.type in _FULL_RANGES:
+            return
+        low, high = self.data_range
+        margin = FARTHEST * (high - low)
+        least, most = extremes(array)
+        if least < low - margin or most > high + margin:
+            raise ValueError(
+                f"{label} reaches from {least:g} to {most:g}, but {low:g} and {high:g} "
+                "mean black and white. Pass values on that scale (X / 255 for floats "
+                "that reach to 255), and NaN where a pixel is missing."
+            )
+
+    @property
+    def all_missing(self):
+        """Whether nothing is observed in any image; of files that is not known."""
+        if isinstance(self._source, _OnDemand):
+            return False
+        arrays = self._source if isinstance(self._source, list) else [self._source]
+        return all(math.isnan(extremes(array)[0]) for array in arrays)
 
     def to_float(self, raw):
         """Turn the user's pixels (h, w, C) into a new float32 array (C, h, w).
@@ -246,6 +281,7 @@ class _OnDemand:
     def __init__(self, items, name):
         self._items = items
         self._name = name
+        self.check = None  # what else is asked of an image: called with its label
         self._last = None, None  # most images are asked for several times in a row
 
     def __len__(self):
@@ -254,7 +290,10 @@ class _OnDemand:
     def __getitem__(self, i):
         last, image = self._last
         if i != last:
-            image = _checked_image(self._items[i], f"{self._name}[{i}]")
+            label = f"{self._name}[{i}]"
+            image = _checked_image(self._items[i], label)
+            if self.check is not None:
+                self.check(image, label)
             self._last = i, image
         return image
 
@@ -263,6 +302,19 @@ class _OnDemand:
         if hasattr(self._items, "image_size"):
             return self._items.image_size(i)
         return self[i].shape[:2]
+
+
+def extremes(array):
+    """The least and the greatest value, as floats; NaN if there is none.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> extremes(np.array([0.5, np.nan, 0.2]))
+    (0.2, 0.5)
+    """
+    least, most = (f.reduce(array, axis=None) for f in (np.fmin, np.fmax))
+    return float(least), float(most)
 
 
 def find_data_range(arrays):
@@ -398,14 +450,25 @@ def _count_axes(X, label):
             f"{label} is a torch tensor. Pass a numpy array, its channels last: "
             "tensor.movedim(-3, -1).numpy() for images, tensor.numpy() for rows."
         )
+    _refuse_mask(X, label)
     n_axes = X.ndim if hasattr(X, "ndim") else np.asarray(X).ndim
     if n_axes == 0:
         raise TypeError(f"{label} is a {type(X).__name__}. {_EXPECTED}")
     return n_axes
 
 
+def _refuse_mask(X, label):
+    """Complain of a mask: numpy would show what is behind it."""
+    if np.ma.is_masked(X):
+        raise TypeError(
+            f"{label} is a masked array. Pass floats that are NaN where a pixel is "
+            "missing: X.astype(float).filled(np.nan)."
+        )
+
+
 def _checked_image(image, label):
     """An array (H, W[, C]), checked."""
+    _refuse_mask(image, label)
     image = np.asarray(image)
     _check_values(image, label)
     if image.ndim not in (2, 3):
@@ -440,20 +503,28 @@ def _checked_rows(X, estimator, reset, image_shape, name):
             f"or paths, as a list: list({name})."
         )
     options = {"dtype": "numeric", "ensure_all_finite": "allow-nan"}
-    if estimator is None:
-        rows = check_array(X, input_name=name, **options)
-    else:
-        rows = validate_data(estimator, X, reset=reset, **options)
+    with np.errstate(invalid="ignore"):  # inf - inf, where infinity is looked for
+        if estimator is None:
+            rows = check_array(X, input_name=name, **options)
+        else:
+            rows = validate_data(estimator, X, reset=reset, **options)
     _check_values(rows, name)
-    shape = (1, rows.shape[1]) if image_shape is None else tuple(image_shape)
-    if len(shape) not in (2, 3) or min(shape) < 1 or np.prod(shape) != rows.shape[1]:
+    shape = (1, rows.shape[1]) if image_shape is None else image_shape
+    if not _is_shape(shape) or math.prod(shape) != rows.shape[1]:
         raise ValueError(
             f"The rows of {name} have {rows.shape[1]} values, which do not fold into "
             f"image_shape={image_shape}. Pass (height, width) or (height, width, "
             "channels) with that product."
         )
     _check_channels_last(shape, name)
+    shape = tuple(map(int, shape))
     return rows.reshape(-1, *shape)
+
+
+def _is_shape(shape):
+    """Whether this is (height, width) or (height, width, channels)."""
+    is_sequence = isinstance(shape, (tuple, list, np.ndarray)) and len(shape) in (2, 3)
+    return is_sequence and all(isinstance(n, Integral) and n >= 1 for n in shape)
 
 
 def _check_values(array, label):
@@ -468,10 +539,22 @@ def _check_values(array, label):
             f"{label} is empty: its shape is {array.shape}. Pass images of at least "
             "one pixel."
         )
-    if array.dtype.kind == "f" and np.isinf(array).any():
+    if array.dtype.kind == "f":
+        _check_floats(array, label)
+
+
+def _check_floats(array, label):
+    """Complain of infinity, and of floats whose squares would be infinite."""
+    largest = max(map(abs, extremes(array)))
+    if largest == math.inf:
         raise ValueError(
             f"{label} contains infinity; expected finite numbers, or NaN where a pixel "
             "is missing. Replace what is infinite by NaN: X[np.isinf(X)] = np.nan."
+        )
+    if largest > LARGEST:
+        raise ValueError(
+            f"{label} contains {largest:g}; expected numbers of at most {LARGEST:g}. "
+            "Replace what is broken by NaN: X[np.abs(X) > 1e30] = np.nan."
         )
 
 
@@ -529,6 +612,7 @@ class ImageInputMixin:
             image_shape=getattr(self, "image_shape", None),
             data_range=None if reset else getattr(self, "data_range_", None),
         )
+        images.check_scale()
         if reset:
             self.image_mode_ = not images.is_rows
             self.data_range_ = images.data_range

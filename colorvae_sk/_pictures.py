@@ -1,9 +1,14 @@
 """A picture file becomes an array, the right way up; its header tells the size."""
 
+import math
 import os
 from contextlib import contextmanager
 
 import numpy as np
+
+# Of Pillow's formats those that are pixels alone: EPS, for one, is a program that
+# Pillow would have Ghostscript run.
+FORMATS = "BMP", "DIB", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TGA", "TIFF", "WEBP"
 
 
 def read_image(path):
@@ -12,7 +17,8 @@ def read_image(path):
     Parameters
     ----------
     path : str or path-like
-        A file that Pillow can read, or a TIFF file of any depth.
+        A PNG, JPEG, JPEG 2000, BMP, GIF, PPM, TGA or WebP file, or a TIFF file of any
+        depth. What it is, its content tells.
 
     Returns
     -------
@@ -25,7 +31,8 @@ def read_image(path):
     FileNotFoundError
         If there is no such file.
     ValueError
-        If the file can't be read as a picture.
+        If the file can't be read as a picture, or claims to have more than twice
+        ``PIL.Image.MAX_IMAGE_PIXELS`` pixels.
     """
     with _naming(path):
         size = _deep_tiff_size(path)
@@ -86,7 +93,7 @@ def _naming(path):
     """Name the file in whatever error it causes."""
     try:
         yield
-    except FileNotFoundError:
+    except (FileNotFoundError, MemoryError):
         raise
     except Exception as error:  # Pillow and tifffile raise many kinds
         raise ValueError(
@@ -98,7 +105,7 @@ def _read_picture(path):
     """Read a picture file by Pillow."""
     from PIL import Image, ImageOps
 
-    with Image.open(path) as picture:
+    with Image.open(os.fspath(path), formats=FORMATS) as picture:
         picture = ImageOps.exif_transpose(picture)  # as its camera was held
         if picture.has_transparency_data:
             picture = picture.convert("RGBA")
@@ -111,7 +118,7 @@ def _picture_size(path):
     """Height and width of what `_read_picture` gives."""
     from PIL import Image
 
-    with Image.open(path) as picture:
+    with Image.open(os.fspath(path), formats=FORMATS) as picture:
         width, height = picture.size
         return (width, height) if _will_turn(picture) else (height, width)
 
@@ -147,8 +154,23 @@ def _deep_tiff_size(path):
         return None
     with TiffFile(path) as tiff:
         page = tiff.pages.first
-        is_deep = page.bitspersample > 8
-        return (page.imagelength, page.imagewidth) if is_deep else None
+        if page.bitspersample <= 8:
+            return None
+        size = page.imagelength, page.imagewidth
+        _check_n_pixels(size[0] * size[1] * page.imagedepth * len(tiff.pages))
+        return size
+
+
+def _check_n_pixels(n_pixels):
+    """Refuse what may be small on disk and huge in memory, as Pillow does."""
+    from PIL import Image
+
+    limit = 2 * (Image.MAX_IMAGE_PIXELS or math.inf)
+    if n_pixels > limit:
+        raise ValueError(
+            f"it claims to have {n_pixels} pixels, more than {limit}. If it is no "
+            "attack, raise PIL.Image.MAX_IMAGE_PIXELS."
+        )
 
 
 def _read_deep_tiff(path, size):

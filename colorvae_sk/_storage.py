@@ -10,7 +10,9 @@ import json
 import math
 import os
 import re
+import shutil
 import uuid
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +23,7 @@ from . import __version__
 
 FORMAT = 1  # raised whenever older versions would not understand what is written
 KEY = "colorvae_sk"  # in the metadata of the file: a checksum, and JSON behind it
+MOST_TEXT, MOST_CONTAINERS = 2**25, 2**19  # characters of JSON; lists and dicts in it
 STORABLE = {"b1", *(f"{kind}{n}" for kind in "iu" for n in (1, 2, 4, 8))}
 STORABLE |= {"f2", "f4", "f8"}
 SCALAR = re.compile(r"[<>=|]([biuf]\d+|U\d{1,6})")
@@ -111,14 +114,14 @@ class Unpacker:
     """
 
     def __init__(self, arrays):
-        self.arrays = arrays
+        self.arrays = dict(arrays)  # each is taken once: a copy of many is a bomb
         self.tags = {
             "$float": as_float,
             "$tuple": lambda parts: tuple(self.unpack(parts)),
             "$dict": lambda pairs: dict(map(self.unpack, pairs)),
             "$dtype": as_dtype,
             "$scalar": lambda pair: as_dtype(pair[0]).type(self.unpack(pair[1])),
-            "$strings": lambda pair: np.array(pair[1], as_dtype(pair[0])),
+            "$strings": lambda pair: as_strings(*pair),
             "$array": self._array,
         }
 
@@ -139,7 +142,11 @@ class Unpacker:
         name, dtype = pair
         if name not in self.arrays:
             raise ValueError(f"the array {name!r} is missing")
-        return self.arrays[name].astype(as_dtype(dtype))
+        array, dtype = self.arrays.pop(name), as_dtype(dtype)
+        is_half = array.dtype == np.float16 and dtype.kind == "f"
+        if not is_half and array.dtype != dtype.newbyteorder("="):
+            raise ValueError(f"the array {name!r} is {array.dtype}, not {dtype}")
+        return array.astype(dtype)
 
 
 def is_plain_dtype(dtype):
@@ -152,6 +159,17 @@ def as_dtype(text):
     if text != "|O" and not SCALAR.fullmatch(text):
         raise ValueError(f"{text!r} is no dtype that could have been written")
     return np.dtype(text)
+
+
+def as_strings(text, strings):
+    """An array of strings, no wider than the longest of them."""
+    dtype, longest = as_dtype(text), max(map(len, strings), default=0)
+    if dtype.kind not in "OU" or not all(type(part) is str for part in strings):
+        raise ValueError(f"these are no strings of dtype {text!r}")
+    too_wide = dtype.kind == "U" and dtype.itemsize // 4 > max(longest, 1)
+    if too_wide or dtype.itemsize * len(strings) > MOST_TEXT:
+        raise ValueError(f"{len(strings)} strings of dtype {text!r} take too much")
+    return np.array(strings, dtype)
 
 
 def as_float(text):
@@ -176,6 +194,12 @@ def write(path, content, arrays):
     """
     header = {"format": FORMAT, "version": __version__, "content": content}
     text = json.dumps(header, separators=(",", ":"), allow_nan=False)
+    if is_too_long(text):
+        raise ValueError(
+            f"The values beside the arrays take {len(text)} characters of JSON, too "
+            "many for one file: the history of a very long fit, perhaps, which "
+            "`estimator.history_ = estimator.history_[-1000:]` shortens."
+        )
     metadata = {KEY: f"{digest(text, arrays)} {text}"}
     replace_file(path, safetensors.numpy.save(arrays, metadata))
 
@@ -226,6 +250,8 @@ def read(path):
 def read_header(path, text):
     """The JSON in the metadata of a file, of a format that we know."""
     try:
+        if is_too_long(text):
+            raise ValueError
         header = json.loads(text)
         is_known = type(header["format"]) is int and header["format"] > 0
     except (KeyError, TypeError, ValueError, RecursionError):
@@ -244,6 +270,12 @@ def read_header(path, text):
     return header
 
 
+def is_too_long(text):
+    """Whether the values in this JSON might take more than half a GiB of memory."""
+    n_containers = text.count("[") + text.count("{")
+    return len(text) > MOST_TEXT or n_containers > MOST_CONTAINERS
+
+
 def digest(text, arrays):
     """SHA-256 of JSON and arrays, with the names, dtypes and shapes of these."""
     sha = hashlib.sha256(text.encode())
@@ -258,13 +290,22 @@ def replace_file(path, data):
     path = Path(os.path.realpath(path))
     if not path.parent.is_dir():
         raise FileNotFoundError(f"There is no folder {str(path.parent)!r} to save to.")
+    if path.is_dir():
+        raise IsADirectoryError(f"{str(path)!r} is a folder. Pass the path of a file.")
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
         with open(temporary, "xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
+        keep_mode(path, temporary)
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def keep_mode(path, temporary):
+    """Let only those read the new file who might read the one that it replaces."""
+    with suppress(FileNotFoundError):
+        shutil.copymode(path, temporary)

@@ -7,10 +7,11 @@ import numpy as np
 import torch
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
+from skorch.callbacks import Callback
 from skorch.helper import predefined_split
 
 from ._batches import BatchSource, TrainingImages
-from ._checkpoint import Checkpoint, read, write
+from ._checkpoint import Checkpoint, keep, read
 from ._muon import MuonAdamW
 from ._net import (
     GradientGuard,
@@ -66,7 +67,7 @@ class TrainingMixin:
             self.history_ = self.history_ + rows_of_history(net)
             n_done, progress = n_done + 1, None
         if file is not None:
-            write(file, self._fit_so_far(n_done) | {"module": network.state_dict()})
+            keep(file, self._fit_so_far(n_done) | {"module": network.state_dict()})
         self.net_, self.n_fits_ = self._wrap(network), self.n_fits_ + 1
         self._warn_of_collapse()
 
@@ -192,12 +193,15 @@ class TrainingMixin:
             return best_device()
         try:
             is_cuda = torch.device(self.device).type == "cuda"
+            if is_cuda and not torch.cuda.is_available():
+                return "cpu"
+            torch.Generator(self.device)  # what can't draw, such as "meta", can't learn
         except RuntimeError as error:
             raise ValueError(
-                "Expected device to be 'auto' or a device that torch knows, such as "
-                f"'cpu' or 'cuda:0', got {self.device!r}."
+                "Expected device to be 'auto' or a device that torch knows and this "
+                f"machine has, such as 'cpu' or 'cuda:0', got {self.device!r}."
             ) from error
-        return "cpu" if is_cuda and not torch.cuda.is_available() else self.device
+        return self.device
 
     def _mixes_precision(self, network):
         if self.mixed_precision != "auto":
@@ -216,6 +220,18 @@ def check_augmentation(augmentation):
             raise TypeError(
                 "Expected augmentation to be a list of augmentations such as "
                 f"RandomFlip(), got {each!r} in it."
+            )
+
+
+def check_callbacks(callbacks):
+    """Complain unless each of these is a callback of skorch, or a name and one."""
+    for each in callbacks or []:
+        callback = each[1] if isinstance(each, tuple) and len(each) == 2 else each
+        kind = callback if isinstance(callback, type) else type(callback)
+        if not issubclass(kind, Callback):
+            raise TypeError(
+                "Expected callbacks to be a list of skorch.callbacks.Callback, got "
+                f"{each!r} in it."
             )
 
 

@@ -74,7 +74,7 @@ def read_network(weights, kinds):
         if kind not in kinds or "_weights" not in state:
             raise ValueError(f"there is a {kind} in it")
         return unpack(state["_blueprint"]), unpack(state["_weights"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (LookupError, RuntimeError, TypeError, ValueError) as error:
         raise ValueError(
             f"weights={weights!r} holds no fitted {kinds[0]}: {error}."
         ) from error

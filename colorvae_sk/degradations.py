@@ -128,7 +128,7 @@ class RandomDegradation(BaseDegradation):
         parts = list(images.split(1))
         for step, members in in_groups(self._draw_stories(len(images), generator)):
             group = torch.cat([parts[i] for i in members])
-            damaged = step._degrade(group, generator).split(1)
+            damaged = step._damage(group, generator).split(1)
             for i, part in zip(members, damaged, strict=True):
                 parts[i] = part
         return torch.cat(parts)

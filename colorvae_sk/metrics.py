@@ -8,6 +8,7 @@ average over the images.
 
 from copy import copy
 from itertools import starmap
+from numbers import Real
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
@@ -159,15 +160,23 @@ def _check_scales(reference, images, name):
 
 def _open(y_true, y_pred, image_shape, data_range):
     """See what the user gives as two equally long `Images` on one scale."""
-    if data_range is not None and not data_range[0] < data_range[1]:
-        raise ValueError(
-            f"data_range={data_range} is empty. Pass the values that mean 0 and 1, the "
-            "lower one first, as in (0, 255)."
-        )
+    if data_range is not None:
+        _check_range(data_range)
     truth = as_images(
         y_true, image_shape=image_shape, data_range=data_range, name="y_true"
     )
     return truth, _open_beside(truth, y_pred, "y_pred", image_shape, data_range)
+
+
+def _check_range(data_range):
+    """Refuse what is no pair of numbers, the lower one first."""
+    is_pair = isinstance(data_range, (tuple, list, np.ndarray)) and len(data_range) == 2
+    is_real = is_pair and all(isinstance(end, Real) for end in data_range)
+    if not is_real or not -np.inf < data_range[0] < data_range[1] < np.inf:
+        raise ValueError(
+            f"data_range={data_range!r} is no range. Pass the values that mean 0 and "
+            "1, the lower one first, as in (0, 255)."
+        )
 
 
 def _to_unit(images, raw, precision=np.float64):
@@ -205,6 +214,8 @@ def _average(scores, truth, sample_weight):
     weights = _check_sample_weight(
         sample_weight, np.ones(len(truth)), ensure_non_negative=True
     )
+    if weights.dtype.kind not in "buif" or not np.isfinite(weights).all():
+        raise ValueError("Expected sample_weight to be finite real numbers.")
     scores = np.fromiter(scores, dtype=float)
     counted = ~np.isnan(scores) & (weights > 0)  # 0 * inf is NaN
     if not counted.any():

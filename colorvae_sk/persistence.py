@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from . import augmentations, degradations
 from ._base import BaseColorVAE
+from ._calibration import Calibration
 from ._color_vae import ColorVAE
 from ._storage import Packer, Unpacker, read, write
 
@@ -33,7 +34,10 @@ FITTED = {  # what the base and ColorVAE learn beside their weights, and of what
 }
 
 SKLEARN = "_sklearn_version"  # a note that scikit-learn's own classes add for pickles
-NOT_UNDERSTOOD = AttributeError, LookupError, RuntimeError, TypeError, ValueError
+NOT_UNDERSTOOD = (
+    *(ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError),
+    *(RuntimeError, TypeError, ValueError),
+)
 
 
 def public_classes(module, base):
@@ -150,7 +154,10 @@ def revive(content, arrays, path, **parameters):
         if not hasattr(estimator, "fit"):
             raise ValueError(f"there is a {type(estimator).__name__} in it")
     except NOT_UNDERSTOOD as error:
-        raise ValueError(f"{path} can't be made into an estimator: {error}.") from error
+        reason = str(error).rstrip(".") or type(error).__name__
+        raise ValueError(
+            f"{path} can't be made into an estimator: {reason}."
+        ) from error
     return estimator
 
 
@@ -170,6 +177,8 @@ class ObjectPacker(Packer):
     def other(self, value, name):
         if isinstance(value, torch.device):
             return {"$device": str(value)}
+        if type(value) is Calibration:
+            return {"$calibration": self.pack(vars(value), name)}
         if CLASSES.get(type(value).__name__) is type(value):
             return {"$object": self._pack_object(value, name)}
         raise TypeError(
@@ -181,10 +190,13 @@ class ObjectPacker(Packer):
 
     def _pack_object(self, value, name):
         value._validate_params()
+        check_memory(value)
         parameters = value.get_params(deep=False)
         state = value.__getstate__()
         state = {k: v for k, v in state.items() if k not in (*parameters, SKLEARN)}
         weights = state.pop("_weights", None)
+        if weights is not None:
+            state["dtype_"] = value.dtype_
         packed = {
             "class": type(value).__name__,
             "parameters": self.pack(parameters, name),
@@ -223,6 +235,7 @@ class ObjectUnpacker(Unpacker):
         super().__init__(arrays)
         self.parameters = dict(parameters)
         self.tags |= {"$device": as_device, "$object": self._object}
+        self.tags["$calibration"] = lambda packed: as_calibration(self.unpack(packed))
 
     def _object(self, packed):
         kind = CLASSES.get(packed["class"])
@@ -237,6 +250,7 @@ class ObjectUnpacker(Unpacker):
         check_state(kind, state)
         value = kind(**parameters)
         value._validate_params()
+        check_memory(value)
         weights = state.pop("_weights", None)
         vars(value).update(state)
         if weights is not None:
@@ -254,6 +268,31 @@ def check_state(kind, state):
         wrong += [n for n, t in FITTED.items() if not isinstance(state.get(n), t)]
     if wrong:
         raise ValueError(f"{kind.__name__} cannot have such attributes {sorted(wrong)}")
+
+
+def check_memory(value):
+    """Complain of a Pipeline with a cache: joblib unpickles what it finds there."""
+    if getattr(value, "memory", None) is not None:
+        raise TypeError(
+            "A Pipeline with memory is not for a file without pickle, since its cache "
+            "holds pickles. Set it to None: set_params(memory=None)."
+        )
+
+
+def as_calibration(attributes):
+    """What `calibrate` found, if that is what these are."""
+    calibration = Calibration(**attributes)
+    tables = *calibration.curve, calibration.reaches, calibration.losses
+    if not all(isinstance(t, np.ndarray) and t.ndim == 1 for t in tables):
+        raise ValueError("there is a calibration of something else than tables in it")
+    (predicted, seen, reaches, losses), n_images = tables, calibration.n_images
+    lengths = (predicted.size, reaches.size) == (seen.size, losses.size)
+    rising = all((np.diff(t) >= 0).all() for t in (predicted, reaches))
+    known = all(np.isfinite(t).all() for t in (predicted, seen, losses))
+    counts = min(predicted.size, reaches.size) > 0 and type(n_images) is int
+    if not (lengths and rising and known and counts and n_images > 0):
+        raise ValueError("there is a calibration in it that cannot be")
+    return calibration
 
 
 def as_device(text):
