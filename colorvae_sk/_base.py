@@ -62,7 +62,7 @@ class BaseColorVAE(
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "warm_start": ["boolean"],
         "mixed_precision": ["boolean", StrOptions({"auto"})],
-        "tile_size": [Interval(Integral, 64, None, closed="left")],
+        "tile_size": [Interval(Integral, 64, None, closed="left"), None],
         "device": [str, torch.device],
         "weights": [str, None],
         "callbacks": ["array-like", None],
@@ -206,7 +206,7 @@ class BaseColorVAE(
     def predict(self, X, return_std=False, out=None):
         """Restore images, with error bars if asked for.
 
-        Beyond `tile_size` an image is restored tile by tile, so that memory is needed
+        Beyond `tile_size` images are restored tile by tile, so that memory is needed
         for little more than X and the result. Either may be a memory-mapped array.
 
         Parameters

@@ -11,6 +11,8 @@ from ._tiling import blend_tiles
 from .losses import gaussian_nll
 
 BATCH_PIXELS = 2**18  # images of one size go together up to this many pixels
+TILES = {"cpu": 256}  # pixels: what stays in the caches, and in memory once it is there
+LARGE_TILE = 1024  # on other devices, which want much to do at once
 NOISE_BLOCK = 128  # pixels: latents are drawn in squares of this side
 OUT_OF_MEMORY = ("out of memory", "allocate memory")  # as torch says it
 
@@ -24,21 +26,26 @@ class Restorer:
         As `networks` describes.
     device : str
         Where it computes.
-    tile_size : int
-        Larger images are restored in tiles of this height and width at most, in
-        pixels; of half of it where memory does not suffice.
+    tile_size : int or None
+        Images of more pixels than a tile of this height and width are restored tile by
+        tile; in tiles of half of it where memory does not suffice. None: what suits
+        the device.
     """
 
     def __init__(self, network, device, tile_size):
         if network.dtype != next(network.parameters()).dtype:
             network = copy.deepcopy(network).to(network.dtype)
-        self.network, self.device = network.to(device).eval(), device
-        if network.fixed_size is None:
-            self.least = (least_tile(network),) * 2
-            side = round_up(tile_size, network.multiple)
-            self.tile = tuple(max(side, least) for least in self.least)
-        else:
+        if next(network.parameters()).device != torch.device(device):
+            network = network.to(device)
+        self.network, self.device = network.eval(), device
+        if network.fixed_size is not None:
             self.least = self.tile = network.fixed_size
+            return
+        kind = torch.device(device).type
+        side = round_up(tile_size or TILES.get(kind, LARGE_TILE), network.multiple)
+        least = least_tile(network)
+        self.least, self.tile = (least, least), (max(side, least),) * 2
+        self.most_pixels = self.tile[0] ** 2 if tile_size else BATCH_PIXELS
 
     def restore(self, images, indices=None):
         """Yield the restored image and its standard deviations: (C, H, W) each."""
@@ -124,10 +131,9 @@ class Restorer:
 
     def _fits(self, size):
         """Whether the network takes an image of this size as it is."""
-        sides = zip(size, self.tile, strict=True)
         if self.network.fixed_size is None:
-            return all(side <= limit for side, limit in sides)
-        return all(side == limit for side, limit in sides)
+            return size[0] * size[1] <= self.most_pixels
+        return tuple(size) == self.tile
 
     @torch.inference_mode()
     def _restore_batch(self, images, batch, key, with_std):
@@ -169,7 +175,8 @@ class Restorer:
                 "smallest that this network restores. Free some, or pass device='cpu'."
             )
         half = round_up(self.tile[0] // 2, self.network.multiple)
-        self.tile = tuple(max(half, least) for least in self.least)
+        self.tile = (max(half, self.least[0]),) * 2
+        self.most_pixels = min(self.most_pixels, self.tile[0] ** 2)
         if torch.device(self.device).type == "cuda":
             torch.cuda.empty_cache()
 

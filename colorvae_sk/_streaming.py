@@ -25,21 +25,28 @@ AXES = (2, 3)  # of tensors (n, C, H, W)
 
 
 def cut_side(length, tile, least, multiple):
-    """Where the tiles of a side begin and end: nearly equal lengths, at multiples.
+    """Where the tiles of a side begin and end: at multiples.
 
-    None is longer than `tile`, unless it had to be shorter than `least` then.
+    All have one length, which is at least `least` and at most `tile` if that is more;
+    only the last may be shorter, or longer by one multiple: it must have enough pixels
+    to mirror.
 
     Examples
     --------
-    >>> cut_side(40, tile=16, least=8, multiple=4)
-    [0, 12, 28, 40]
+    >>> cut_side(45, tile=16, least=8, multiple=4)
+    [0, 16, 32, 48]
+    >>> cut_side(38, tile=16, least=8, multiple=4)
+    [0, 16, 32, 40]
+    >>> cut_side(36, tile=16, least=16, multiple=4)
+    [0, 16, 36]
     >>> cut_side(10, tile=16, least=8, multiple=4)
     [0, 12]
     """
     n_units = -(-length // multiple)
-    n_tiles = -(-n_units // (tile // multiple))
-    n_tiles = max(1, min(n_tiles, n_units * multiple // (least + multiple)))
-    return [multiple * round(k * n_units / n_tiles) for k in range(n_tiles + 1)]
+    n_tiles = -(-n_units // max(1, tile // multiple))
+    step = max(-(-n_units // n_tiles), -(-least // multiple))
+    inner = range(0, max(1, n_units - 1), step)
+    return [multiple * k for k in (*inner, n_units)]
 
 
 class Tile(NamedTuple):
