@@ -1,4 +1,4 @@
-"""What restoring costs against the size of the picture: seconds and peak memory.
+r"""What restoring costs against the size of the picture: seconds and peak memory.
 
 Each size is restored by a process of its own, with the model that ships. Its peak
 memory is what the process had in all, interpreter and torch included, less the picture

@@ -125,9 +125,14 @@ class Images:
             )
         return image
 
+    @property
+    def is_lazy(self):
+        """Whether images are read when they are asked for."""
+        return isinstance(self._source, _OnDemand)
+
     def shape(self, i):
         """Height and width of image i; a file's header is enough."""
-        if isinstance(self._source, _OnDemand):
+        if self.is_lazy:
             return self._source.image_size(i)
         return self._source[i].shape[:2]
 
@@ -277,6 +282,7 @@ class _OnDemand:
         self._items = items
         self._name = name
         self._kept, self._n_bytes = OrderedDict(), 0
+        self._sizes = {}
 
     def __reduce__(self):
         return type(self), (self._items, self._name)  # what is kept can be read again
@@ -291,6 +297,9 @@ class _OnDemand:
             self._keep(i, image)
         return image
 
+    def _read_size(self, i):
+        return self[i].shape[:2]
+
     def _keep(self, i, image):
         """Keep an image, in place of those that were read first."""
         self._kept[i] = image
@@ -301,9 +310,10 @@ class _OnDemand:
 
     def image_size(self, i):
         """Height and width of image i, which is read only if nothing else tells."""
-        if hasattr(self._items, "image_size"):
-            return self._items.image_size(i)
-        return self[i].shape[:2]
+        if i not in self._sizes:
+            find = getattr(self._items, "image_size", self._read_size)
+            self._sizes[i] = find(i)
+        return self._sizes[i]
 
 
 def find_data_range(arrays):

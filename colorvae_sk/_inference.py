@@ -1,6 +1,7 @@
 """Send images of any size through a trained network: in batches, or tile by tile."""
 
 import copy
+import math
 
 import numpy as np
 import torch
@@ -96,7 +97,8 @@ class Restorer:
         if context:
             context["target_seen"] = context["seen"]
         nats, n_values = 0.0, 0
-        for k, (rows, columns) in enumerate(cut(size, self.tile)):
+        largest = size if self._fits(size) else self._largest
+        for k, (rows, columns) in enumerate(cut(size, largest)):
             tile = images.part(i, rows, columns)
             damaged = self.tensor(self._as_tile(tile)[None])
             tile_noise = self._to_device(noise.of(rows, columns))
@@ -128,6 +130,14 @@ class Restorer:
             for part in self.tensor(codes).split(n_together)
         ]
         return np.concatenate(images)
+
+    @property
+    def _largest(self):
+        """Height and width of the largest square that the network takes whole."""
+        if self.network.fixed_size is not None:
+            return self.tile
+        step = self.network.multiple
+        return (max(step, math.isqrt(self.most_pixels) // step * step),) * 2
 
     def _fits(self, size):
         """Whether the network takes an image of this size as it is."""

@@ -12,13 +12,14 @@ def read_image(path):
     Parameters
     ----------
     path : str or path-like
-        A file that Pillow can read, or a TIFF file of any depth.
+        A file that Pillow can read, a TIFF file of any depth, or one image as an array
+        (H, W[, C]) of `numpy.save`, which is mapped into memory and not read.
 
     Returns
     -------
     image : ndarray of shape (H, W), (H, W, 3) or (H, W, 4)
         Grey, colours, or colours and alpha, in the dtype of the file. Palettes and
-        CMYK become colours.
+        CMYK become colours. An array may have any number of channels.
 
     Raises
     ------
@@ -28,6 +29,8 @@ def read_image(path):
         If the file can't be read as a picture.
     """
     with _naming(path):
+        if _is_array(path):
+            return _map_array(path)
         size = _deep_tiff_size(path)
         return _read_picture(path) if size is None else _read_deep_tiff(path, size)
 
@@ -35,7 +38,11 @@ def read_image(path):
 def read_colour_image(path):
     """Read a picture file as (H, W, 3), or (H, W, 4) with alpha; see `read_image`."""
     image = read_image(path)
-    return np.stack([image] * 3, axis=2) if image.ndim == 2 else image
+    if image.ndim == 3:
+        return image
+    if _is_array(path):  # without reading it
+        return np.broadcast_to(image[..., np.newaxis], (*image.shape, 3))
+    return np.stack([image] * 3, axis=2)
 
 
 def read_image_size(path):
@@ -59,6 +66,8 @@ def read_image_size(path):
         If the file's header can't be read.
     """
     with _naming(path):
+        if _is_array(path):
+            return _map_array(path).shape[:2]
         return _deep_tiff_size(path) or _picture_size(path)
 
 
@@ -92,6 +101,22 @@ def _naming(path):
         raise ValueError(
             f"The file {os.fspath(path)!r} could not be read as a picture: {error}"
         ) from error
+
+
+def _is_array(path):
+    """Whether a file is one of `numpy.save`, by its name."""
+    return os.fspath(path).lower().endswith(".npy")
+
+
+def _map_array(path):
+    """An image of `numpy.save`, of which only what is looked at will be read."""
+    image = np.load(path, mmap_mode="r", allow_pickle=False)
+    if image.ndim not in (2, 3):
+        raise ValueError(
+            f"its array has shape {image.shape}, expected (height, width[, channels]). "
+            "Pass an array of several images itself: np.load(path, mmap_mode='r')."
+        )
+    return image
 
 
 def _read_picture(path):
