@@ -96,21 +96,25 @@ class Window:
         )
         whole = self._enlarge(block, above, left)
         n_new = block.shape[self.inner]
+        columns = whole.narrow(self.inner, left, n_new)
         if above:
-            corner = whole.narrow(self.outer, 0, above).narrow(self.inner, left, n_new)
-            corner.copy_(self.above.narrow(self.inner, start, n_new))
+            rows = self.above.narrow(self.inner, start, n_new)
+            columns.narrow(self.outer, 0, above).copy_(rows)
         if left:
             whole.narrow(self.inner, 0, left).copy_(self.left)
         if not tile.is_last(self.inner):
             self.left = self._end(whole, self.inner).clone()
         if not tile.is_last(self.outer):
-            if self.above is None:
-                self.above = empty_like(
-                    block, {self.outer: self.kept, self.inner: length}
-                )
-            rows = self._end(whole, self.outer).narrow(self.inner, left, n_new)
-            self.above.narrow(self.inner, start, n_new).copy_(rows)
+            self._keep_rows(columns, start, length)
         return whole
+
+    def _keep_rows(self, columns, start, length):
+        """Keep the end of these columns, for the tiles below them."""
+        if self.above is None:
+            sizes = {self.outer: self.kept, self.inner: length}
+            self.above = empty_like(columns, sizes)
+        place = self.above.narrow(self.inner, start, columns.shape[self.inner])
+        place.copy_(self._end(columns, self.outer))
 
     def _enlarge(self, block, above, left):
         """A copy of a block with room before it."""
