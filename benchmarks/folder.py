@@ -64,6 +64,7 @@ def measure(folder, seconds):
     marks.append(time.perf_counter())
     n_values = sum(images.raw(i).size for i in range(len(images)))
     marks.append(time.perf_counter())
+    del images  # and what it keeps
     vae = ColorVAE(widths=(8, 8), n_blocks=1, max_seconds=seconds, random_state=0)
     vae.fit(pictures)
     elapsed = time.perf_counter() - marks[-1]

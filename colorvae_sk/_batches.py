@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 from ._colour_stage import block_means
 
 KEPT_BYTES = 2**28  # of shrunk pictures, so that they are not read again
-READY_BYTES = 2**30  # of whole images as floats: more are converted batch by batch
+READY_BYTES = 2**28  # of whole images as floats: more are converted batch by batch
 SMALLEST_PART = 0.3  # of the sides of a picture, if there are only few to learn from
 MANY = 300  # pictures: enough to learn colours from whole ones
 TOGETHER = 32  # crops are damaged at once: small batches would spend time between steps
@@ -67,7 +67,12 @@ class TrainingImages(Dataset):
 
     def _stack(self):
         """All images at once, so that a batch is a single look-up."""
-        return [np.stack([source[i] for i in self.indices]) for source in self.sources]
+        shape = len(self), self.sources[0].n_channels, *self.patch_size
+        stacks = [np.empty(shape, np.float32) for _ in self.sources]
+        for stack, source in zip(stacks, self.sources, strict=True):
+            for k, i in enumerate(self.indices):
+                stack[k] = source[i]
+        return stacks
 
     def order(self, rng):
         """Positions of an epoch's crops: random, and each image in its turn."""
