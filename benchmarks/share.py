@@ -1,10 +1,10 @@
-r"""What `predict` gives of the speed of its network alone.
+r"""What `transform` gives of the speed of its network alone.
 
 The bare loop sends float tensors, which are ready, through the network of the model
 that ships, and does nothing with what comes out; large pictures it cuts into squares
-without any overlap, which would leave seams. `predict` takes pictures in 8 bits and
-gives them back with error bars. They take turns; the table shows medians of the
-seconds that all cores took.
+without any overlap, which would leave seams. `transform` takes pictures in 8 bits and
+gives them back. They take turns; the table shows medians of the seconds that all cores
+took.
 
     python benchmarks/share.py [--threads 1] [--repeats 5] [--small 64] \
         [--megapixels 24]
@@ -78,14 +78,14 @@ def compare(name, make, size, vae, repeats):
     for _ in range(repeats):
         pictures, batches = make(size)
         bare = loop(network, batches)
-        times.append((bare, seconds(vae.predict, pictures, True)))
+        times.append((bare, seconds(vae.transform, pictures)))
     bare, ours = (median(column) for column in zip(*times, strict=True))
     n_pixels = sum(picture[..., 0].size for picture in pictures)
     return {
         "pictures": name,
         "megapixels": n_pixels / 1e6,
         "loop, s/MP": 1e6 * bare / n_pixels,
-        "predict, s/MP": 1e6 * ours / n_pixels,
+        "transform, s/MP": 1e6 * ours / n_pixels,
         "share": bare / ours,
     }
 
