@@ -35,6 +35,9 @@ bench: .venv/with-bench
 	$(BIN)/python benchmarks/fit_overhead.py --quick
 	$(BIN)/python benchmarks/damage.py --repeats 1
 	$(BIN)/python benchmarks/speed.py --repeats 3
+	$(BIN)/python benchmarks/size.py --megapixels 0.1 1
+	$(BIN)/python benchmarks/share.py --repeats 1 --megapixels 1
+	$(BIN)/python benchmarks/folder.py --files 100 1000 --seconds 5
 	$(BIN)/python benchmarks/quality.py --quick
 
 .venv/with-%: .venv/created setup.py pyproject.toml constraints.txt

@@ -33,7 +33,6 @@ KEPT = (
     "degradation",
     "augmentation",
     "image_shape",
-    "tile_size",
 )
 
 

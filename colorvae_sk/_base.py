@@ -62,7 +62,7 @@ class BaseColorVAE(
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "warm_start": ["boolean"],
         "mixed_precision": ["boolean", StrOptions({"auto"})],
-        "tile_size": [Interval(Integral, 64, None, closed="left")],
+        "tile_size": [Interval(Integral, 64, None, closed="left"), None],
         "device": [str, torch.device],
         "weights": [str, None],
         "callbacks": ["array-like", None],
@@ -208,8 +208,11 @@ class BaseColorVAE(
         """
         return self.predict(X)
 
-    def predict(self, X, return_std=False):
+    def predict(self, X, return_std=False, out=None):
         """Restore images, with error bars if asked for.
+
+        Beyond `tile_size` images are restored tile by tile, so that memory is needed
+        for little more than X and the result. Either may be a memory-mapped array.
 
         Parameters
         ----------
@@ -217,21 +220,30 @@ class BaseColorVAE(
             Damaged images in any container that `fit` takes.
         return_std : bool, default=False
             Whether to return the standard deviations too.
+        out : ndarray, or list of ndarrays, default=None
+            Where to write the restored images, such as an array of
+            `numpy.lib.format.open_memmap`: of the shape and dtype that they have, and
+            apart from X. None: new memory.
 
         Returns
         -------
         X_restored : ndarray or list of ndarrays
-            In the container, shape and dtype of X.
+            In the container, shape and dtype of X; `out`, if given.
         X_std : ndarray or list of ndarrays
             Only with ``return_std=True``: the standard deviation of each pixel and
             channel, in the unit of X; float32 where X is of integers. After
             `calibrate`, they are set right by what it found.
         """
         images = self._check_damaged(X)
+        restored = images.canvas(out)
         if not return_std:
-            return images.give_back(part for part, _ in self._restorer.restore(images))
-        restored, sigma = zip(*self._with_error_bars(images), strict=True)
-        return images.give_back(restored), images.give_back_spread(sigma)
+            self._restore_to(restored, images)
+            return restored.result()
+        spread = images.spread_canvas()
+        for i, rows, columns, values, sigma in self._with_error_bars(images):
+            restored.write(i, rows, columns, values)
+            spread.write(i, rows, columns, sigma)
+        return restored.result(), spread.result()
 
     def sample_posterior(self, X, n_samples=1, random_state=None):
         """Draw restorations that are each plausible.
@@ -253,11 +265,18 @@ class BaseColorVAE(
         images = self._check_damaged(X)
         check_count(n_samples)
         keys = check_random_state(random_state).randint(2**31 - 1, size=n_samples)
-        samples = [
-            images.give_back(s for s, _ in self._restorer.restore(images, int(key)))
-            for key in keys
-        ]
-        return np.stack(samples) if isinstance(samples[0], np.ndarray) else samples
+        samples = images.blank(n_samples)
+        for k, key in enumerate(keys):
+            canvas = images.canvas(samples[k])
+            self._restore_to(canvas, images, int(key))
+            samples[k] = canvas.result()
+        return samples
+
+    def _restore_to(self, canvas, images, key=None):
+        """Write restored images, or samples, to a canvas."""
+        for i, parts in self._restorer.restore_parts(images, key=key):
+            for rows, columns, values, _ in parts:
+                canvas.write(i, rows, columns, values)
 
     # ------------------------------------------------------------ judging
     def score(self, X, y=None, sample_weight=None):
@@ -305,7 +324,9 @@ class BaseColorVAE(
             In nats per value (dimension).
         """
         images = self._check_damaged(X)
-        return np.array([self._restorer.elbo(image, self.seed_) for image in images])
+        restorer = self._restorer
+        elbo = (restorer.elbo(images, i, self.seed_) for i in range(len(images)))
+        return np.fromiter(elbo, float)
 
     # ------------------------------------------------------------ latents
     def encode(self, X):

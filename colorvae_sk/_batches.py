@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 from ._colour_stage import block_means
 
 KEPT_BYTES = 2**28  # of shrunk pictures, so that they are not read again
+READY_BYTES = 2**28  # of whole images as floats: more are converted batch by batch
 SMALLEST_PART = 0.3  # of the sides of a picture, if there are only few to learn from
 MANY = 300  # pictures: enough to learn colours from whole ones
 TOGETHER = 32  # crops are damaged at once: small batches would spend time between steps
@@ -48,7 +49,9 @@ class TrainingImages(Dataset):
         self.n_patches = sum(
             max(1, round(math.prod(shape) / area)) for shape in self.shapes.values()
         )
-        self._ready = self._stack() if self._are_whole else None
+        n_bytes = 4 * images.n_channels * sum(map(math.prod, self.shapes.values()))
+        is_small = n_bytes * len(self.sources) <= READY_BYTES
+        self._ready = self._stack() if self._are_whole and is_small else None
         self.with_pictures = with_pictures and not self._are_whole
         n_values = 4 * images.n_channels * area  # of a picture with twice the sides
         n_bytes = 4 * len(self.sources) * n_values
@@ -64,7 +67,12 @@ class TrainingImages(Dataset):
 
     def _stack(self):
         """All images at once, so that a batch is a single look-up."""
-        return [np.stack([source[i] for i in self.indices]) for source in self.sources]
+        shape = len(self), self.sources[0].n_channels, *self.patch_size
+        stacks = [np.empty(shape, np.float32) for _ in self.sources]
+        for stack, source in zip(stacks, self.sources, strict=True):
+            for k, i in enumerate(self.indices):
+                stack[k] = source[i]
+        return stacks
 
     def order(self, rng):
         """Positions of an epoch's crops: random, and each image in its turn."""

@@ -352,21 +352,29 @@ class CalibrationMixin:
         calibration = getattr(self, "calibration_", None)
         reach = (calibration.reach if calibration else gaussian_reach)(coverage)
         images = self._check_damaged(X)
-        restored, sigma = zip(*self._with_error_bars(images), strict=True)
-        pairs = list(zip(restored, sigma, strict=True))
-        lower = images.give_back_bounds(r - reach * s for r, s in pairs)
-        return lower, images.give_back_bounds(r + reach * s for r, s in pairs)
+        lower, upper = images.bound_canvas(), images.bound_canvas()
+        for i, rows, columns, values, sigma in self._with_error_bars(images):
+            lower.write(i, rows, columns, values - reach * sigma)
+            upper.write(i, rows, columns, values + reach * sigma)
+        return lower.result(), upper.result()
 
     def _with_error_bars(self, images):
-        """Yield each image restored and its standard deviations, set right if known."""
+        """Yield restored parts and their standard deviations, set right if known.
+
+        Each as (number of the image, rows, columns, restored, standard deviations).
+        """
         calibration = getattr(self, "calibration_", None)
-        for restored, sigma in self._restorer.restore(images):
-            yield restored, calibration.correct(sigma) if calibration else sigma
+        for i, parts in self._restorer.restore_parts(images, with_std=True):
+            for rows, columns, values, sigma in parts:
+                sigma = calibration.correct(sigma) if calibration else sigma
+                yield i, rows, columns, values, sigma
 
     def _distances(self, X, y):
         """Yield how far off known values are, in standard deviations, by image."""
         images, target = self._check_clean_pair(X, y)
-        for i, (restored, sigma) in enumerate(self._with_error_bars(images)):
+        calibration = getattr(self, "calibration_", None)
+        for i, (restored, sigma) in enumerate(self._restorer.restore(images)):
+            sigma = calibration.correct(sigma) if calibration else sigma
             residual, sigma = observed((target[i] - restored, sigma))
             yield np.abs(residual) / sigma
 
@@ -383,6 +391,6 @@ class CalibrationMixin:
 
     def _residuals(self, images, target, indices):
         """Yield residuals and predicted standard deviations of some of the images."""
-        restored = self._restorer.restore(images[i] for i in indices)
+        restored = self._restorer.restore(images, indices)
         for i, (image, sigma) in zip(indices, restored, strict=True):
             yield target[i] - image, sigma

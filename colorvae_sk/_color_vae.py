@@ -111,9 +111,11 @@ class ColorVAE(BaseColorVAE):
         Whether to learn in bfloat16 where that is safe. "auto": where the device, CUDA
         or CPU, computes in it. Restoring is in float32 always.
 
-    tile_size : int, default=1024
-        Larger images are restored tile by tile, in pixels. The ladder makes it at least
-        twice what its tiles share: 272 pixels with its default depth.
+    tile_size : int, default=None
+        The ladder restores images of more pixels than a square of this side tile by
+        tile, with the same result: the smaller, the less memory is needed beside X and
+        the result. It is at least 88 pixels with the default depth. None: 256 pixels
+        on the CPU, but small images are restored whole; 1024 on other devices.
 
     device : str, default="auto"
         Where torch computes. "auto": CUDA if there is one, else MPS, else the CPU.
@@ -239,7 +241,7 @@ class ColorVAE(BaseColorVAE):
         n_iter_no_change=10,
         warm_start=False,
         mixed_precision="auto",
-        tile_size=1024,
+        tile_size=None,
         device="auto",
         weights=None,
         callbacks=None,

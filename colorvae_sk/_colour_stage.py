@@ -36,7 +36,13 @@ def summarise_colours(images):
     Of each channel, 17 quantiles of a thumbnail of 48 x 48 pixels, brought to [-1, 1],
     and the share of the thumbnail that was observed.
     """
-    cells = sort(block_means(images, THUMBNAIL).flatten(2))
+    return summarise_thumbnails(block_means(images, THUMBNAIL))
+
+
+@torch.no_grad()
+def summarise_thumbnails(thumbnails):
+    """The same of thumbnails (n, C, 48, 48), NaN where nothing was observed."""
+    cells = sort(thumbnails.flatten(2))
     n_observed = cells.isfinite().sum(2, keepdim=True)
     levels = torch.linspace(0, 1, N_QUANTILES, dtype=cells.dtype, device=cells.device)
     place = levels * (n_observed - 1).clamp_min(0)

@@ -9,6 +9,7 @@ dtype that it came in. The user's own data are never written to.
 import hashlib
 import math
 import os
+from collections import OrderedDict
 from numbers import Integral
 
 import numpy as np
@@ -20,6 +21,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+from ._canvas import Canvas
 from ._pictures import PictureFiles
 
 _FULL_RANGES = {  # these dtypes say themselves which values are black and white
@@ -29,6 +31,7 @@ _FULL_RANGES = {  # these dtypes say themselves which values are black and white
 }
 LARGEST = 1e30  # of floats: the squares of larger ones overflow
 FARTHEST = 100  # times the range, beyond it: no picture has such values
+KEPT_BYTES = 2**28  # of images that were read from files, so as not to read them again
 _EXPECTED = (
     "Pass an array (n_images, height, width[, channels]), a list of images or of "
     "paths of picture files, or rows (n_images, n_features)."
@@ -125,9 +128,14 @@ class Images:
             )
         return image
 
+    @property
+    def is_lazy(self):
+        """Whether images are read when they are asked for."""
+        return isinstance(self._source, _OnDemand)
+
     def shape(self, i):
         """Height and width of image i; a file's header is enough."""
-        if isinstance(self._source, _OnDemand):
+        if self.is_lazy:
             return self._source.image_size(i)
         return self._source[i].shape[:2]
 
@@ -176,6 +184,21 @@ class Images:
             image /= high - low
         return image.astype(np.float32, copy=False)
 
+    def part(self, i, rows, columns):
+        """A part of image i, two slices, as a float32 array (C, h, w) on [0, 1]."""
+        return self.to_float(self.raw(i)[rows, columns])
+
+    def hash(self, i, key):
+        """Hash image i, as `image_hash` does, without a copy of all of it."""
+        raw = self.raw(i)
+        height, width, n_channels = raw.shape
+        parts = (
+            self.to_float(raw[rows, :, c : c + 1])
+            for c in range(n_channels)
+            for rows in strips(height, width)
+        )
+        return _hash_parts((n_channels, height, width), parts, key)
+
     def give_back(self, images, with_nan=False):
         """Put what was computed from the images into the user's container.
 
@@ -198,39 +221,48 @@ class Images:
         pairs = zip(range(len(self)), images, strict=True)
         return self._pack([self._finish(i, image, with_nan) for i, image in pairs])
 
-    def give_back_spread(self, spreads):
-        """Put standard deviations (or widths) into the user's container and unit.
+    def blank(self, n):
+        """So many containers like the user's: empty arrays in one, or None each."""
+        if not isinstance(self._source, np.ndarray):
+            return [None] * n
+        return np.empty((n, *self.container_shape), self._source.dtype)
 
-        Parameters
-        ----------
-        spreads : iterable of float arrays of shape (C, H, W)
-            One for each image, on the [0, 1] scale.
+    @property
+    def container_shape(self):
+        """The shape of the user's array; None of a list."""
+        if not isinstance(self._source, np.ndarray):
+            return None
+        if self.is_rows:
+            return len(self), math.prod(self._source.shape[1:])
+        return self._source.shape
 
-        Returns
-        -------
-        spreads : ndarray or list of ndarrays
-            In the user's unit, grey levels of uint8 for instance; float32 where the
-            user's images are integers. Alpha has none.
+    def canvas(self, out=None):
+        """A container like the user's, to be filled with images; see `Canvas`.
+
+        Integers are rounded and clipped to their dtype; floats are not clipped. Alpha
+        is put back.
         """
-        pairs = zip(range(len(self)), spreads, strict=True)
-        return self._pack([self._finish_spread(i, spread) for i, spread in pairs])
+        return self._canvas(np.dtype, self._from_float, out=out)
 
-    def give_back_bounds(self, bounds):
-        """Put ends of intervals into the user's container and unit.
+    def spread_canvas(self):
+        """The same for standard deviations, in the user's unit.
 
-        Parameters
-        ----------
-        bounds : iterable of float arrays of shape (C, H, W)
-            One for each image, on the [0, 1] scale.
-
-        Returns
-        -------
-        bounds : ndarray or list of ndarrays
-            In the user's unit, not clipped; float32, not rounded, where the user's
-            images are integers. Alpha is back in place.
+        That is grey levels of uint8, for instance; float32 where the user's images are
+        integers. Alpha has none.
         """
-        pairs = zip(range(len(self)), bounds, strict=True)
-        return self._pack([self._finish_bound(i, bound) for i, bound in pairs])
+        return self._canvas(_float_dtype, self._spread_from_float, has_alpha=False)
+
+    def bound_canvas(self):
+        """The same for ends of intervals, in the user's unit.
+
+        They are not clipped; float32, not rounded, where the user's images are
+        integers. Alpha is put back.
+        """
+        return self._canvas(_float_dtype, self._bound_from_float)
+
+    def _canvas(self, dtype_of, convert, **options):
+        kind = dtype_of, convert
+        return Canvas(self._source, self.container_shape, *kind, **options)
 
     def _finish(self, i, image, with_nan):
         """Give an image (C, H, W) the dtype, layout and alpha of image i."""
@@ -243,22 +275,15 @@ class Images:
             image = self._from_float(np.asarray(image), source.dtype)
         return _lay_out(image, alpha, source.ndim)
 
-    def _finish_spread(self, i, spread):
-        """Give standard deviations (C, H, W) the unit and layout of image i."""
-        source = self._source[i]
-        _, alpha = _split_alpha(source)
-        low, high = self._range_of(source.dtype)
-        dtype = _float_dtype(source.dtype)
-        spread = (np.asarray(spread) * (high - low)).astype(dtype)
-        return _lay_out(spread, np.zeros(alpha.shape, dtype), source.ndim)
+    def _spread_from_float(self, spread, dtype):
+        """Bring standard deviations from [0, 1] to the unit of this dtype."""
+        low, high = self._range_of(dtype)
+        return spread * (high - low)
 
-    def _finish_bound(self, i, bound):
-        """Give ends of intervals (C, H, W) the unit, layout and alpha of image i."""
-        source = self._source[i]
-        _, alpha = _split_alpha(source)
-        low, high = self._range_of(source.dtype)
-        wide = np.asarray(bound, dtype=np.float64) * (high - low) + low
-        return _lay_out(wide.astype(_float_dtype(source.dtype)), alpha, source.ndim)
+    def _bound_from_float(self, bound, dtype):
+        """Bring ends of intervals from [0, 1] to the range of this dtype."""
+        low, high = self._range_of(dtype)
+        return np.asarray(bound, dtype=np.float64) * (high - low) + low
 
     def _from_float(self, image, dtype):
         """Bring an image from [0, 1] to the user's range and dtype."""
@@ -275,33 +300,59 @@ class Images:
         return _FULL_RANGES.get(dtype.type, self.data_range)
 
 
+def strips(height, width):
+    """Slices of rows that cover an image, each of about a million pixels."""
+    n_rows = max(1, 2**20 // width)
+    return [slice(top, top + n_rows) for top in range(0, height, n_rows)]
+
+
 class _OnDemand:
-    """A sequence that reads and checks an image whenever it is asked for."""
+    """A sequence that reads and checks an image when it is asked for.
+
+    The last images are kept, up to `KEPT_BYTES`, and the very last in any case.
+    """
 
     def __init__(self, items, name):
         self._items = items
         self._name = name
         self.check = None  # what else is asked of an image: called with its label
-        self._last = None, None  # most images are asked for several times in a row
+        self._kept, self._n_bytes = OrderedDict(), 0
+        self._sizes = {}
+
+    def __getstate__(self):
+        """All but what can be read again."""
+        return vars(self) | {"_kept": OrderedDict(), "_n_bytes": 0}
 
     def __len__(self):
         return len(self._items)
 
     def __getitem__(self, i):
-        last, image = self._last
-        if i != last:
+        image = self._kept.get(i)
+        if image is None:
             label = f"{self._name}[{i}]"
             image = _checked_image(self._items[i], label)
             if self.check is not None:
                 self.check(image, label)
-            self._last = i, image
+            self._keep(i, image)
         return image
+
+    def _read_size(self, i):
+        return self[i].shape[:2]
+
+    def _keep(self, i, image):
+        """Keep an image, in place of those that were read first."""
+        self._kept[i] = image
+        self._n_bytes += image.nbytes
+        while self._n_bytes > KEPT_BYTES and len(self._kept) > 1:
+            _, oldest = self._kept.popitem(last=False)
+            self._n_bytes -= oldest.nbytes
 
     def image_size(self, i):
         """Height and width of image i, which is read only if nothing else tells."""
-        if hasattr(self._items, "image_size"):
-            return self._items.image_size(i)
-        return self[i].shape[:2]
+        if i not in self._sizes:
+            find = getattr(self._items, "image_size", self._read_size)
+            self._sizes[i] = find(i)
+        return self._sizes[i]
 
 
 def extremes(array):
@@ -651,7 +702,13 @@ def image_hash(image, key):
     >>> image_hash(pixels, key=0) == image_hash(pixels, key=1)
     False
     """
+    return _hash_parts(image.shape, [image], key)
+
+
+def _hash_parts(shape, parts, key):
+    """Hash an image of this shape, whose values come part by part."""
     digest = hashlib.blake2b(digest_size=16, key=key.to_bytes(8, "little"))
-    digest.update(repr(image.shape).encode())
-    digest.update(np.ascontiguousarray(image, dtype=np.float32))
+    digest.update(repr(tuple(shape)).encode())
+    for part in parts:
+        digest.update(np.ascontiguousarray(part, dtype=np.float32))
     return int.from_bytes(digest.digest(), "little")

@@ -17,14 +17,15 @@ def read_image(path):
     Parameters
     ----------
     path : str or path-like
-        A PNG, JPEG, JPEG 2000, BMP, GIF, PPM, TGA or WebP file, or a TIFF file of any
-        depth. What it is, its content tells.
+        A PNG, JPEG, JPEG 2000, BMP, GIF, PPM, TGA or WebP file, a TIFF file of any
+        depth, or one image as an array (H, W[, C]) of `numpy.save`, which is mapped
+        into memory and not read. What it is, its content tells.
 
     Returns
     -------
     image : ndarray of shape (H, W), (H, W, 3) or (H, W, 4)
         Grey, colours, or colours and alpha, in the dtype of the file. Palettes and
-        CMYK become colours.
+        CMYK become colours. An array may have any number of channels.
 
     Raises
     ------
@@ -35,6 +36,8 @@ def read_image(path):
         ``PIL.Image.MAX_IMAGE_PIXELS`` pixels.
     """
     with _naming(path):
+        if _is_array(path):
+            return _map_array(path)
         size = _deep_tiff_size(path)
         return _read_picture(path) if size is None else _read_deep_tiff(path, size)
 
@@ -42,7 +45,11 @@ def read_image(path):
 def read_colour_image(path):
     """Read a picture file as (H, W, 3), or (H, W, 4) with alpha; see `read_image`."""
     image = read_image(path)
-    return np.stack([image] * 3, axis=2) if image.ndim == 2 else image
+    if image.ndim == 3:
+        return image
+    if _is_array(path):  # without reading it
+        return np.broadcast_to(image[..., np.newaxis], (*image.shape, 3))
+    return np.stack([image] * 3, axis=2)
 
 
 def read_image_size(path):
@@ -66,6 +73,8 @@ def read_image_size(path):
         If the file's header can't be read.
     """
     with _naming(path):
+        if _is_array(path):
+            return _map_array(path).shape[:2]
         return _deep_tiff_size(path) or _picture_size(path)
 
 
@@ -99,6 +108,22 @@ def _naming(path):
         raise ValueError(
             f"The file {os.fspath(path)!r} could not be read as a picture: {error}"
         ) from error
+
+
+def _is_array(path):
+    """Whether a file is one of `numpy.save`, by its name."""
+    return os.fspath(path).lower().endswith(".npy")
+
+
+def _map_array(path):
+    """An image of `numpy.save`, of which only what is looked at will be read."""
+    image = np.load(path, mmap_mode="r", allow_pickle=False)
+    if image.ndim not in (2, 3):
+        raise ValueError(
+            f"its array has shape {image.shape}, expected (height, width[, channels]). "
+            "Pass an array of several images itself: np.load(path, mmap_mode='r')."
+        )
+    return image
 
 
 def _read_picture(path):

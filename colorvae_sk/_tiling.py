@@ -1,7 +1,5 @@
 """Apply a function to an image tile by tile, and blend the tiles without seams."""
 
-from itertools import product
-
 import numpy as np
 
 NOTHING = 1e-6  # weight at a tile's rim: what nobody else saw still counts there
@@ -39,15 +37,15 @@ def ramp(length, overlap):
     return np.clip(rising, NOTHING, 1.0).astype(np.float32)
 
 
-def map_tiles(function, image, tile, overlap, multiple=1):
+def blend_tiles(function, size, tile, overlap, multiple=1):
     """Blend what a function makes of the overlapping tiles of an image.
 
     Parameters
     ----------
     function : callable
-        Takes a tile (C, h, w) and its two slices, gives an array (C', h, w).
-    image : ndarray of shape (C, H, W)
-        An image of any size.
+        Takes the two slices of a tile, gives an array (C, h, w).
+    size : pair of ints
+        Height and width of the image, in pixels.
     tile : pair of ints
         Height and width of the tiles, in pixels.
     overlap : int
@@ -55,21 +53,35 @@ def map_tiles(function, image, tile, overlap, multiple=1):
     multiple : int, default=1
         Tiles start at multiples of this, in pixels; it divides tile and overlap.
 
-    Returns
-    -------
-    blended : float32 ndarray of shape (C', H, W)
-        Each pixel is a weighted mean over the tiles that hold it.
+    Yields
+    ------
+    rows : slice
+        The next rows of the image that are finished.
+    blended : float32 ndarray of shape (C, h, width)
+        They: each pixel is a weighted mean over the tiles that hold it. No more than a
+        row of tiles is held.
     """
-    height, width = image.shape[1:]
-    total, weights = 0.0, np.zeros((height, width), np.float32)
-    for rows, columns in product(
-        tile_slices(height, tile[0], overlap, multiple),
-        tile_slices(width, tile[1], overlap, multiple),
-    ):
-        result = function(image[:, rows, columns], rows, columns)
+    height, width = size
+    bands = tile_slices(height, tile[0], overlap, multiple)
+    columns = tile_slices(width, tile[1], overlap, multiple)
+    rest = None
+    for rows, below in zip(bands, [*bands[1:], slice(height, height)], strict=True):
+        total = blend_row(function, rows, columns, overlap)
+        if rest is not None:
+            total[:, : rest.shape[1]] += rest
+        n_finished = below.start - rows.start
+        done, rest = total[:, :n_finished], total[:, n_finished:].copy()
+        yield slice(rows.start, below.start), done[:-1] / done[-1]
+
+
+def blend_row(function, rows, columns, overlap):
+    """The weighted sum over a row of tiles; the weights are its last channel."""
+    total, height, width = None, rows.stop - rows.start, columns[-1].stop
+    for part in columns:
+        result = function(rows, part)
         weight = np.outer(*(ramp(side, overlap) for side in result.shape[1:]))
-        if weights.max() == 0:
-            total = np.zeros((len(result), height, width), np.float32)
-        total[:, rows, columns] += weight * result
-        weights[rows, columns] += weight
-    return total / weights
+        if total is None:
+            total = np.zeros((len(result) + 1, height, width), np.float32)
+        total[:-1, :, part] += weight * result
+        total[-1, :, part] += weight
+    return total

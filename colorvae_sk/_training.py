@@ -44,7 +44,7 @@ class TrainingMixin:
         """Learn the network's stages one after the other."""
         network = copy.deepcopy(self.net_.module_)  # what is interrupted has no effect
         n_done, progress = self._go_on(network, file)
-        source = self._batch_source(network, target is None)
+        source = self._batch_source(network, target is None, images.is_lazy)
         dataset, held_out = self._split(images, target, source.rng)
         stages = list(zip(network.stages, self._shares(network), strict=True))
         is_random = self.weights is None and self.n_fits_ == 0
@@ -92,14 +92,15 @@ class TrainingMixin:
         before = [(1 - self.latent_share) * share for share in SHARES.values()]
         return [*before, self.latent_share]
 
-    def _batch_source(self, network, is_clean):
+    def _batch_source(self, network, is_clean, is_lazy=False):
         degrade, on_cpu = None, False
         if is_clean and self.degradation is not None:
             damage, as_rows = self._damage(), self._is_plain
             degrade = as_degrader(damage, as_rows)
             on_cpu = runs_on_cpu(damage)
-        ahead = on_cpu and torch.device(self._device).type != "cpu"
-        if ahead and self.verbose:
+        is_remote = torch.device(self._device).type != "cpu"
+        ahead = (on_cpu or is_lazy) and is_remote  # files are decoded in the background
+        if on_cpu and is_remote and self.verbose:
             print(f"{self.degradation!r} damages images on the CPU, in the background.")
         seed = np.random.SeedSequence([self.seed_, self.n_fits_])
         augmentations = self._augmentations(network)

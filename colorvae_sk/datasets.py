@@ -2,6 +2,7 @@
 
 import copy
 import os
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -28,10 +29,19 @@ class ImageFolder:
     recursive : bool, default=False
         Whether to look into the folders within it too.
 
+    on_broken : {"wait", "raise", "skip"}, default="wait"
+        What becomes of files that can't be read. "wait": such a file is an error when
+        it is asked for. "raise": every file is read at once, and all that are broken
+        are named in one error. "skip": every file is read, and those that are broken
+        are left out, with a warning that names them.
+
     Attributes
     ----------
     paths : ndarray of str of shape (n_images,)
         The files, in alphabetical order.
+
+    broken : list of str
+        The files that were left out.
 
     shape : tuple (n_images,)
         By this scikit-learn knows that indices pick images.
@@ -41,8 +51,8 @@ class ImageFolder:
     NotADirectoryError
         If there is no such folder.
     ValueError
-        If it holds no picture. A file that can't be read is a ValueError when it is
-        asked for.
+        If it holds no picture, or broken ones and ``on_broken="raise"``. A file that
+        can't be read is a ValueError when it is asked for.
 
     See Also
     --------
@@ -74,10 +84,20 @@ class ImageFolder:
 
     _is_image_sequence = True  # see `colorvae_sk._images.as_images`
 
-    def __init__(self, folder, recursive=False):
+    def __init__(self, folder, recursive=False, on_broken="wait"):
+        if on_broken not in ("wait", "raise", "skip"):
+            raise ValueError(
+                "Expected on_broken to be 'wait', 'raise' or 'skip', got "
+                f"{on_broken!r}."
+            )
         self.folder = os.fspath(folder)
-        self.recursive = recursive
-        self.paths = np.array(_find_pictures(Path(folder), recursive))
+        self.recursive, self.on_broken = recursive, on_broken
+        paths, self.broken = _find_pictures(Path(folder), recursive), []
+        if on_broken != "wait":
+            self.broken = _check_pictures(paths, self.folder, on_broken)
+            broken = set(self.broken)
+            paths = [path for path in paths if path not in broken]
+        self.paths = np.array(paths)
 
     @property
     def shape(self):
@@ -141,6 +161,26 @@ def _find_pictures(folder, recursive):
             "the folders within."
         )
     return sorted(pictures)
+
+
+def _check_pictures(paths, folder, on_broken):
+    """Paths of the files that can't be read, after an error or a warning of them."""
+    reasons = {}
+    for path in paths:
+        try:
+            read_colour_image(path)
+        except (ValueError, OSError) as error:
+            reasons[path] = str(error)
+    if not reasons:
+        return []
+    listed = "\n".join(reasons.values())
+    message = (
+        f"{len(reasons)} of {len(paths)} files in {folder!r} are broken:\n{listed}"
+    )
+    if on_broken == "raise" or len(reasons) == len(paths):
+        raise ValueError(f"{message}\nRemove them, or pass on_broken='skip'.")
+    warnings.warn(f"{message}\nThey are left out.", UserWarning, stacklevel=3)
+    return list(reasons)
 
 
 def load_photos():

@@ -67,4 +67,5 @@ def load_pretrained(name="natural", device="auto", verify=True):
             "file of your own is read by colorvae_sk.load(path)."
         )
     content, arrays = read_shipped(name, verify)
-    return revive(content, arrays, name, device=device, weights=name)
+    here = {"device": device, "tile_size": None}  # no matter where it was learned
+    return revive(content, arrays, name, weights=name, **here)

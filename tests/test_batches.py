@@ -6,6 +6,7 @@ import torch
 from helpers import Never, dataset
 from numpy.testing import assert_allclose, assert_array_equal
 
+from colorvae_sk import _batches
 from colorvae_sk._batches import Batches, BatchSource, damage_alike, fill_up
 from colorvae_sk._colour_stage import summarise_colours
 from colorvae_sk.augmentations import ColorJitter, RandomFlip, RandomQuarterTurn
@@ -281,3 +282,12 @@ def test_crop_and_its_picture_are_changed_alike(photos):
         colours = target.mean(dim=(2, 3))
         assert_allclose(seen.amax(2), 2 * colours - 1, atol=1e-5)
         assert colours.std() > 0.01
+
+
+def test_whole_images_are_kept_as_floats_only_if_there_is_room(photos, monkeypatch):
+    rng = np.random.default_rng(0)
+    kept = dataset(photos, patch_size=(16, 16)).crops([3, 1], rng)
+    monkeypatch.setattr(_batches, "READY_BYTES", photos.nbytes - 1)
+    converted = dataset(photos, patch_size=(16, 16))
+    assert converted._ready is None
+    assert_array_equal(converted.crops([3, 1], rng), kept)

@@ -79,6 +79,9 @@ def test_classical_methods_help(benchmark, picture):
         ("fit_overhead.py --quick", "dense"),
         ("damage.py --repeats 1 --batch-size 2", "blind mixture"),
         ("import_time.py --repeats 1", "import colorvae_sk"),
+        ("size.py --megapixels 0.01 0.1 --std", "peak beside them, MiB"),
+        ("share.py --repeats 1 --small 4 --megapixels 0.3", "one large"),
+        ("folder.py --files 3 8 --seconds 0.5", "peak memory, MiB"),
     ],
 )
 def test_script_prints_its_table(

@@ -24,6 +24,8 @@ from colorvae_sk import (
     coverage_score,
     psnr_score,
 )
+from colorvae_sk._images import as_images
+from colorvae_sk._streaming import LadderStream
 
 DAMAGE = make_pipeline(
     ColorCast(gain=(0.8, 1.2), gamma=1.0, random_state=0),
@@ -426,8 +428,10 @@ def test_posterior_sample_of_an_image_does_not_hang_on_its_neighbours(
 
 @every_architecture
 def test_every_image_draws_its_own_noise(architecture, fitted, photos):
-    images = [np.moveaxis(photos[i], -1, 0) for i in (0, 1, 0)]
-    for noise in fitted[architecture]._restorer._noise(images, key=0):
+    images = photos[[0, 1, 0]]
+    restorer, images = fitted[architecture]._restorer, as_images(images)
+    noises = restorer._noise_of_batch(images, [(i, images[i]) for i in range(3)], key=0)
+    for noise in noises:
         assert torch.equal(noise[0], noise[2])
         assert (noise[0] != noise[1]).all()
 
@@ -451,25 +455,24 @@ def large():
     return GaussianNoise(0.1, random_state=0).transform(picture[np.newaxis])
 
 
+def with_tiles(vae, tile_size):
+    """The same estimator, which takes images of more pixels tile by tile."""
+    tiled = clone(vae).set_params(tile_size=tile_size)
+    vars(tiled).update({k: v for k, v in vars(vae).items() if k.endswith("_")})
+    return tiled
+
+
 @pytest.fixture
 def tiled(trained, monkeypatch):
-    """`trained`, with tiles of 256 pixels, and how many it has blended."""
-    from colorvae_sk import _inference
+    """`trained`, with tiles of at most 128 pixels, and how many it has restored."""
+    n_tiles, feed = [], LadderStream.feed
 
-    n_tiles = []
+    def counting(self, *tile):
+        n_tiles.append(1)
+        return feed(self, *tile)
 
-    def map_tiles(function, *args):
-        def counting(*tile):
-            n_tiles.append(1)
-            return function(*tile)
-
-        return _tiling_map(counting, *args)
-
-    _tiling_map = _inference.map_tiles
-    monkeypatch.setattr(_inference, "map_tiles", map_tiles)
-    vae = clone(trained).set_params(tile_size=256)
-    vars(vae).update({k: v for k, v in vars(trained).items() if k.endswith("_")})
-    return vae, n_tiles
+    monkeypatch.setattr(LadderStream, "feed", counting)
+    return with_tiles(trained, 128), n_tiles
 
 
 def test_tiles_equal_the_whole_image(trained, tiled, large):
@@ -479,9 +482,10 @@ def test_tiles_equal_the_whole_image(trained, tiled, large):
         trained.predict(large, return_std=True),
         strict=True,
     ):
-        assert_allclose(part, whole, atol=1e-4)
-    assert len(n_tiles) == 4
+        assert_allclose(part, whole, atol=1e-6)
+    assert len(n_tiles) == 9
     assert np.abs(trained.transform(large) - large).max() > 0.05
+    assert_array_equal(vae.transform(large), vae.predict(large, return_std=True)[0])
 
 
 def test_posterior_samples_of_tiles_equal_those_of_the_whole_image(
@@ -489,8 +493,8 @@ def test_posterior_samples_of_tiles_equal_those_of_the_whole_image(
 ):
     vae, n_tiles = tiled
     part, whole = (v.sample_posterior(large, random_state=3) for v in (vae, trained))
-    assert_allclose(part, whole, atol=1e-4)
-    assert len(n_tiles) == 4
+    assert_allclose(part, whole, atol=1e-6)
+    assert len(n_tiles) == 9
     assert np.abs(whole - trained.transform(large)).max() > 1e-2
 
 
@@ -542,10 +546,11 @@ def test_score_measures_on_the_range_that_was_fitted():
 def test_elbo_is_that_of_the_networks_numbers(architecture, fitted, photos):
     vae = fitted[architecture]
     network, restorer = vae.net_.module_, vae._restorer
-    for image, elbo in zip(photos[:2], vae.score_samples(photos[:2]), strict=True):
-        image = np.moveaxis(image, -1, 0)
+    images = as_images(photos[:2])
+    for i, elbo in enumerate(vae.score_samples(photos[:2])):
+        image = images[i]
         tensor = restorer.tensor(image[np.newaxis])
-        noise = restorer._noise([image], vae.seed_)
+        noise = restorer._noise_of_batch(images, [(i, image)], vae.seed_)
         with torch.inference_mode():
             answer = restorer.network(tensor, tensor, noise)
         restored, log_sigma, cost = (part[0].double().numpy() for part in answer)

@@ -116,6 +116,50 @@ def test_a_broken_file_is_named_when_it_is_asked_for(pictures):
         folder[1]
 
 
+@pytest.fixture
+def broken(pictures):
+    """The folder with two files that are broken: no picture, and only half of one."""
+    (pictures / "b.PNG").write_bytes(b"broken")
+    rng = np.random.default_rng(0)
+    noise = rng.integers(256, size=(64, 64, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(pictures / "g.jpg")
+    whole = (pictures / "g.jpg").read_bytes()
+    (pictures / "g.jpg").write_bytes(whole[: len(whole) // 2])
+    return pictures
+
+
+def test_broken_files_are_refused_at_once_if_asked_for(broken):
+    message = r"2 of 7 files in .* are broken:\n.*b\.PNG.*\n.*g\.jpg.*\n.*'skip'"
+    with pytest.raises(ValueError, match=message):
+        ImageFolder(broken, on_broken="raise")
+
+
+def test_broken_files_are_left_out_if_asked_for(broken, photos_uint8):
+    with pytest.warns(UserWarning, match=r"(?s)2 of 7 files.*b\.PNG.*g\.jpg.*left out"):
+        folder = ImageFolder(broken, on_broken="skip")
+    assert names_in(folder) == [name for name in NAMES if name != "b.PNG"]
+    assert [Path(path).name for path in folder.broken] == ["b.PNG", "g.jpg"]
+    assert_array_equal(folder[1], photos_uint8[2])
+    assert len(folder[:2]) == 2
+
+
+@pytest.mark.parametrize("on_broken", ["raise", "skip"])
+def test_a_folder_without_broken_files_is_complete(pictures, on_broken):
+    folder = ImageFolder(pictures, on_broken=on_broken)
+    assert names_in(folder) == NAMES and folder.broken == []
+
+
+def test_a_folder_of_broken_files_alone_is_refused(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"broken")
+    with pytest.raises(ValueError, match=r"1 of 1 files in .* are broken"):
+        ImageFolder(tmp_path, on_broken="skip")
+
+
+def test_an_unknown_way_with_broken_files_is_refused(pictures):
+    with pytest.raises(ValueError, match="on_broken to be 'wait', 'raise' or 'skip'"):
+        ImageFolder(pictures, on_broken="ignore")
+
+
 def test_folder_tells_sizes_and_reads_nothing(pictures, reads):
     Image.new("RGB", (7, 5)).save(pictures / "c.bmp")
     folder = ImageFolder(pictures)

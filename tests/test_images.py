@@ -2,12 +2,22 @@
 
 import pickle
 import re
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hypothesis import given, settings
+from containers import (
+    FLOATS,
+    INTEGERS,
+    Frames,
+    assert_same,
+    lists,
+    quick,
+    stacks,
+)
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
@@ -16,86 +26,14 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.estimator_checks import check_estimator
 
+from colorvae_sk import _images
 from colorvae_sk._images import (
     ImageInputMixin,
     as_images,
     find_data_range,
     image_hash,
+    strips,
 )
-
-INTEGERS = [bool, np.int8, np.uint8, np.uint16, np.int32, np.uint32, np.int64]
-FLOATS = [np.float16, np.float32, np.float64]
-LAYOUTS = {
-    "C": np.ascontiguousarray,
-    "Fortran": np.asfortranarray,
-    "reversed": lambda a: a[::-1, ..., ::-1].copy()[::-1, ..., ::-1],
-    "strided": lambda a: np.repeat(a, 2, axis=1)[:, ::2],
-    "byte-swapped": lambda a: a.astype(a.dtype.newbyteorder()),
-}
-SIDES = st.sampled_from([1, 2, 5, 7, 11, 13])  # 3 and 4 look like channels
-CHANNELS = st.sampled_from([(), (1,), (2,), (3,), (4,), (5,)])
-quick = settings(deadline=None, max_examples=200)
-
-
-@st.composite
-def pixels(draw, shape, dtypes=(*INTEGERS, *FLOATS)):
-    """A read-only array of this shape: any dtype, layout and range, NaN or none."""
-    dtype = np.dtype(draw(st.sampled_from(dtypes)))
-    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    if dtype.kind == "f":
-        array = rng.random(shape) * draw(st.sampled_from([1, 255]))
-        array[rng.random(shape) < draw(st.sampled_from([0, 0.3]))] = np.nan
-    elif dtype.kind == "b":
-        array = rng.random(shape) < 0.5
-    else:  # float32 holds integers up to 2**24
-        limits = np.iinfo(dtype)
-        low, high = max(limits.min, -1000), min(limits.max, 100_000)
-        array = rng.integers(low, high, shape, endpoint=True)
-    array = LAYOUTS[draw(st.sampled_from(list(LAYOUTS)))](array.astype(dtype))
-    array.flags.writeable = False
-    return array
-
-
-@st.composite
-def stacks(draw, **options):
-    """An array (n, H, W) or (n, H, W, C)."""
-    n = draw(st.integers(1, 3))
-    shape = (n, draw(SIDES), draw(SIDES), *draw(CHANNELS))
-    return draw(pixels(shape, **options))
-
-
-@st.composite
-def lists(draw):
-    """A list or tuple of images that only share their number of colours."""
-    kinds = draw(st.sampled_from([[(), (1,)], [(3,), (4,)], [(2,)]]))
-    shapes = st.tuples(SIDES, SIDES, st.sampled_from(kinds))
-    images = [
-        draw(pixels((height, width, *channels), dtypes=(*INTEGERS[:4], *FLOATS)))
-        for height, width, channels in draw(st.lists(shapes, min_size=1, max_size=3))
-    ]
-    return draw(st.sampled_from([list, tuple]))(images)
-
-
-def tolerance(array):
-    """How far numbers of this dtype may move on a way through float32."""
-    if array.dtype.kind != "f":
-        return 0
-    coarser = max(np.finfo(array.dtype).eps, np.finfo(np.float32).eps)
-    return 4 * float(coarser) * max(1, np.fmax.reduce(abs(array), axis=None))
-
-
-def assert_same(back, array):
-    """Same type, shape, dtype and, within rounding, values; other memory."""
-    assert type(back) is type(array) is np.ndarray
-    assert back.shape == array.shape
-    assert back.dtype == array.dtype
-    assert back.flags.writeable
-    assert back.flags.c_contiguous
-    assert not np.shares_memory(back, array)
-    if array.dtype.kind != "f":
-        assert_array_equal(back, array)
-    else:
-        assert_allclose(back, array, rtol=0, atol=tolerance(array))
 
 
 def there_and_back(X, **options):
@@ -290,37 +228,9 @@ def test_grey_may_come_back_in_colour_and_colour_in_grey():
 
 def test_give_back_wants_one_result_for_each_image(photos):
     images = as_images(photos)
-    for give_back in (images.give_back, images.give_back_spread):
-        for n_results in (1, 7):
-            with pytest.raises(ValueError, match="zip"):
-                give_back([images[0]] * n_results)
-
-
-@quick
-@given(X=stacks())
-def test_spread_is_in_the_unit_and_layout_of_the_images(X):
-    images = as_images(X, data_range=(-50, 150))
-    black = images.give_back((0 * image for image in images), with_nan=True)
-    grey = images.give_back((0 * image + 0.5 for image in images), with_nan=True)
-    spread = images.give_back_spread(np.full_like(image, 0.5) for image in images)
-    assert spread.shape == X.shape
-    assert spread.dtype == (X.dtype if X.dtype.kind == "f" else np.float32)
-    if X.ndim == 4 and X.shape[3] == 4:
-        assert not spread[..., 3].any()
-        black, grey, spread = black[..., :3], grey[..., :3], spread[..., :3]
-    unit = {"?": 1, "B": 255, "H": 65535}.get(X.dtype.char, 200)
-    assert_array_equal(spread, np.full(spread.shape, unit / 2))
-    if X.dtype.kind == "f":
-        assert_array_equal((grey - black)[~np.isnan(grey)], spread[~np.isnan(grey)])
-
-
-def test_spread_has_the_container_of_the_images(photos_uint8):
-    for X in (list(photos_uint8), photos_uint8.reshape(6, -1)):
-        images = as_images(X)
-        spread = images.give_back_spread(images)
-        assert type(spread) is type(X)
-        assert_array_equal(np.asarray(spread), X)
-        assert np.asarray(spread).dtype == np.float32
+    for n_results in (1, 7):
+        with pytest.raises(ValueError, match="zip"):
+            images.give_back([images[0]] * n_results)
 
 
 def test_images_survive_pickling(photos):
@@ -342,23 +252,6 @@ class ArrayLike:
 
     def __array__(self, dtype=None, copy=None):
         return np.array(self.array, dtype=dtype)
-
-
-class Frames:
-    """Someone's own lazy sequence, which counts how often it is read."""
-
-    _is_image_sequence = True
-
-    def __init__(self, frames):
-        self.frames = frames
-        self.n_reads = 0
-
-    def __len__(self):
-        return len(self.frames)
-
-    def __getitem__(self, i):
-        self.n_reads += 1
-        return self.frames[i]
 
 
 def test_array_likes_are_arrays(photos_uint8):
@@ -550,6 +443,54 @@ def test_data_range_can_be_given_but_not_to_8_bits():
     for dtype, white in ((bool, 1), (np.uint8, 255), (np.uint16, 65535)):
         X = np.full((1, 1, 1), white, dtype)
         assert_array_equal(as_images(X, **options)[0], [[[1]]])
+
+
+# Sequences ----------------------------------------------------------------------------
+
+
+def test_the_last_images_of_a_sequence_are_kept_up_to_a_limit(monkeypatch):
+    monkeypatch.setattr(_images, "KEPT_BYTES", 250)
+    frames = Frames([np.full((10, 10), i, np.uint8) for i in range(4)])
+    images = as_images(frames)
+    for i in (0, 1, 0, 1):
+        images.raw(i)
+    assert frames.n_reads == 2
+    images.raw(2)  # in place of the first
+    images.raw(1)
+    assert frames.n_reads == 3
+    assert images.raw(0)[0, 0] == 0
+    assert frames.n_reads == 4
+
+
+def test_an_image_above_the_limit_is_kept_alone(monkeypatch):
+    monkeypatch.setattr(_images, "KEPT_BYTES", 0)
+    frames = Frames([np.zeros((3, 4), np.uint8)] * 2)
+    images = as_images(frames)
+    for i in (0, 0, 1, 1):
+        images.raw(i)
+    assert frames.n_reads == 2
+
+
+def test_an_image_is_hashed_as_its_floats_are(photos, monkeypatch):
+    monkeypatch.setattr(_images, "strips", lambda *_: [slice(0, 5), slice(5, 16)])
+    for X in (photos, np.uint8(255 * photos), photos[..., 0]):
+        images = as_images(X)
+        assert images.hash(1, key=3) == image_hash(images[1], key=3)
+
+
+@pytest.mark.parametrize("shape", [(1, 7), (3, 2**20), (5000, 3000)])
+def test_strips_cover_an_image(shape):
+    parts = strips(*shape)
+    assert parts[0].start == 0 and parts[-1].stop >= shape[0]
+    assert all(a.stop == b.start for a, b in pairwise(parts))
+    assert (parts[0].stop - parts[0].start) * shape[1] <= max(2**20, shape[1])
+
+
+def test_infinity_is_found_in_a_large_array():
+    X = np.zeros((1, 2500, 2500))
+    X[0, 2000, 7] = np.inf
+    with pytest.raises(ValueError, match="contains infinity"):
+        as_images(X)
 
 
 # Sequences ----------------------------------------------------------------------------

@@ -12,8 +12,17 @@ import colorvae_sk
 
 # From the ground up: a module may import from its own floor and from those below.
 FLOORS = [
-    {"_blocks", "_colour_stage", "_images", "_pictures", "_storage", "_tiling"},
+    {
+        "_blocks",
+        "_colour_stage",
+        "_images",
+        "_pictures",
+        "_canvas",
+        "_storage",
+        "_tiling",
+    },
     {"networks", "losses"},
+    {"_streaming"},
     {"_batches", "_calibration", "_inference", "_degradation", "_jpeg", "_separable"},
     {"_weights"},
     {"_blur", "_colour", "_compression", "_holes", "_noise", "_resolution"},

@@ -1,11 +1,14 @@
 """Mixtures of damage, the damage of users' own, and what was drawn."""
 
+from itertools import product
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from helpers import Never, dataset, tiny
 from numpy.testing import assert_allclose, assert_array_equal
+from PIL import Image
 from scipy import stats
 from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
@@ -16,11 +19,13 @@ from colorvae_sk import (
     ColorCast,
     GaussianBlur,
     GaussianNoise,
+    ImageFolder,
     MissingPixels,
     Quantize,
     RandomDegradation,
 )
 from colorvae_sk._batches import Batches, one_ahead
+from colorvae_sk._images import as_images
 from colorvae_sk.degradations import as_degrader, blind_degradation, runs_on_cpu
 
 
@@ -258,6 +263,15 @@ def test_beside_another_device_damage_on_the_cpu_is_done_ahead(photos, capsys):
     assert not source_of(darken, "cpu").ahead
     assert not source_of(GaussianNoise(), "meta").ahead
     assert capsys.readouterr().out == ""
+
+
+def test_beside_another_device_files_are_decoded_ahead(photos_uint8, tmp_path):
+    Image.fromarray(photos_uint8[0]).save(tmp_path / "a.png")
+    vae = tiny(degradation=GaussianNoise()).fit(photos_uint8)
+    for X, device in product((ImageFolder(tmp_path), photos_uint8), ("cpu", "meta")):
+        images, vae.device = as_images(X), device
+        source = vae._batch_source(vae.net_.module_, True, images.is_lazy)
+        assert source.ahead == (images.is_lazy and device == "meta")
 
 
 def test_batches_that_are_made_ahead_are_the_same(photos):

@@ -241,3 +241,34 @@ def test_paths_may_be_path_like(save, picture):
 
     path = save(picture, "a.png")
     assert_array_equal(as_images([Entry()]).raw(0), picture)
+
+
+# Arrays -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(5, 7), (5, 7, 3), (5, 7, 4), (5, 7, 1)])
+def test_an_array_in_a_file_is_mapped_and_not_read(tmp_path, shape):
+    pixels = np.arange(np.prod(shape), dtype=np.uint16).reshape(shape)
+    np.save(tmp_path / "a.npy", pixels)
+    image = read_image(tmp_path / "a.npy")
+    assert isinstance(image, np.memmap) and not image.flags.writeable
+    assert_array_equal(image, pixels)
+    assert read_image_size(tmp_path / "a.npy") == (5, 7)
+    colours = read_colour_image(tmp_path / "a.npy")
+    expected = np.stack([pixels] * 3, axis=2) if len(shape) == 2 else pixels
+    assert_array_equal(colours, expected, strict=True)
+
+
+def test_arrays_are_images_in_a_list_of_paths(tmp_path, save, picture):
+    np.save(tmp_path / "a.npy", np.asarray(picture))
+    images = as_images([tmp_path / "a.npy", save(picture, "b.png")])
+    assert_array_equal(images.raw(0), images.raw(1))
+
+
+def test_an_array_that_is_no_image_is_refused(tmp_path):
+    np.save(tmp_path / "a.npy", np.zeros((2, 5, 7, 3)))
+    with pytest.raises(ValueError, match=r"a\.npy' could not be .* mmap_mode='r'"):
+        read_image(tmp_path / "a.npy")
+    np.save(tmp_path / "b.npy", np.array([{}], object), allow_pickle=True)
+    with pytest.raises(ValueError, match=r"b\.npy' could not be read as a picture"):
+        read_image_size(tmp_path / "b.npy")

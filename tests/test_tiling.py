@@ -9,7 +9,22 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.ndimage import uniform_filter
 
-from colorvae_sk._tiling import map_tiles, ramp, tile_slices
+from colorvae_sk._tiling import blend_tiles, ramp, tile_slices
+
+
+def map_tiles(function, image, tile, overlap, multiple=1):
+    """Blend what a function makes of the tiles of an image: all of it at once."""
+
+    def look(rows, columns):
+        return function(image[:, rows, columns], rows, columns)
+
+    bands, height = [], 0
+    for rows, band in blend_tiles(look, image.shape[1:], tile, overlap, multiple):
+        assert rows == slice(height, height + band.shape[1])
+        assert band.shape[1] <= max(tile[0] + multiple - 1, 1)
+        bands.append(band)
+        height = rows.stop
+    return np.concatenate(bands, axis=1)
 
 
 @st.composite

@@ -1,0 +1,339 @@
+"""Send a large image through the ladder tile by tile, and compute nothing twice.
+
+A layer that looks around itself can't finish what lies at the rim of a tile before the
+next tile has come. So its results lag behind its input: by one pixel of its own scale,
+to the right and below, for a 3x3 convolution. What it needs of the tiles before, a few
+rows across the image and a few columns of a tile, is kept (`Window`), and so are the
+features that a later layer needs again. The answer is that of the whole image, at its
+price [1]_.
+
+References
+----------
+.. [1] M. Alwani, H. Chen, M. Ferdman, P. Milder: Fused-Layer CNN Accelerators,
+   MICRO 2016.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch.nn import functional as F
+
+from ._blocks import fill_from_around, fill_missing, pad_to_multiple
+from ._colour_stage import apply_curves
+
+AXES = (2, 3)  # of tensors (n, C, H, W)
+
+
+def cut_side(length, tile, least, multiple):
+    """Where the tiles of a side begin and end: at multiples.
+
+    All have one length, which is at least `least` and at most `tile` if that is more;
+    only the last may be shorter, or longer by one multiple: it must have enough pixels
+    to mirror.
+
+    Examples
+    --------
+    >>> cut_side(45, tile=16, least=8, multiple=4)
+    [0, 16, 32, 48]
+    >>> cut_side(38, tile=16, least=8, multiple=4)
+    [0, 16, 32, 40]
+    >>> cut_side(36, tile=16, least=16, multiple=4)
+    [0, 16, 36]
+    >>> cut_side(10, tile=16, least=8, multiple=4)
+    [0, 12]
+    """
+    n_units = -(-length // multiple)
+    n_tiles = -(-n_units // max(1, tile // multiple))
+    step = max(-(-n_units // n_tiles), -(-least // multiple))
+    inner = range(0, max(1, n_units - 1), step)
+    return [multiple * k for k in (*inner, n_units)]
+
+
+class Tile(NamedTuple):
+    """One of the tiles of an image: its number along each axis, and all cuts."""
+
+    numbers: dict
+    cuts: dict
+
+    def span(self, axis, lag=0):
+        """Where it begins and ends for a layer that lags behind, in pixels."""
+        k, cuts = self.numbers[axis], self.cuts[axis]
+        start, stop = cuts[k], cuts[k + 1]
+        start -= 0 if self.is_first(axis) else lag
+        return start, stop if self.is_last(axis) else stop - lag
+
+    def is_first(self, axis):
+        """Whether the image begins with it."""
+        return self.numbers[axis] == 0
+
+    def is_last(self, axis):
+        """Whether the image ends with it."""
+        return self.numbers[axis] == len(self.cuts[axis]) - 2
+
+    def trim(self, block, before, after):
+        """A block without some pixels at those sides that others lie beyond."""
+        for axis in AXES:
+            start = 0 if self.is_first(axis) else before
+            stop = block.shape[axis] - (0 if self.is_last(axis) else after)
+            block = block.narrow(axis, start, stop - start)
+        return block
+
+
+class Window:
+    """The last rows and columns of a feature map that comes tile by tile.
+
+    Tiles follow each other along the axis `inner`, then along `outer`.
+    """
+
+    def __init__(self, kept, outer, inner):
+        self.kept, self.outer, self.inner = kept, outer, inner
+        self.above = self.left = None
+
+    def extend(self, block, tile, start, length):
+        """A block with what came before it; it starts here on a side of this length."""
+        above, left = (
+            0 if tile.is_first(axis) else self.kept for axis in (self.outer, self.inner)
+        )
+        whole = self._enlarge(block, above, left)
+        n_new = block.shape[self.inner]
+        columns = whole.narrow(self.inner, left, n_new)
+        if above:
+            rows = self.above.narrow(self.inner, start, n_new)
+            columns.narrow(self.outer, 0, above).copy_(rows)
+        if left:
+            whole.narrow(self.inner, 0, left).copy_(self.left)
+        if not tile.is_last(self.inner):
+            self.left = self._end(whole, self.inner).clone()
+        if not tile.is_last(self.outer):
+            self._keep_rows(columns, start, length)
+        return whole
+
+    def _keep_rows(self, columns, start, length):
+        """Keep the end of these columns, for the tiles below them."""
+        if self.above is None:
+            sizes = {self.outer: self.kept, self.inner: length}
+            self.above = empty_like(columns, sizes)
+        place = self.above.narrow(self.inner, start, columns.shape[self.inner])
+        place.copy_(self._end(columns, self.outer))
+
+    def _enlarge(self, block, above, left):
+        """A copy of a block with room before it."""
+        sizes = {self.outer: above, self.inner: left}
+        sizes = {axis: block.shape[axis] + size for axis, size in sizes.items()}
+        whole = empty_like(block, sizes)
+        body = whole.narrow(self.outer, above, block.shape[self.outer])
+        body.narrow(self.inner, left, block.shape[self.inner]).copy_(block)
+        return whole
+
+    def _end(self, whole, axis):
+        return whole.narrow(axis, whole.shape[axis] - self.kept, self.kept)
+
+
+def empty_like(block, sizes):
+    """A new tensor like a block but for its size along some axes."""
+    shape = [sizes.get(axis, size) for axis, size in enumerate(block.shape)]
+    options = {"dtype": block.dtype, "device": block.device}
+    return torch.empty(shape, memory_format=torch.channels_last, **options)
+
+
+class Flow(NamedTuple):
+    """A block of features, how far it lags behind and its scale, both in pixels."""
+
+    block: torch.Tensor
+    lag: int
+    scale: int
+
+
+class Stream:
+    """Layers that are fed tile by tile, and their windows.
+
+    Parameters
+    ----------
+    cuts : dict of lists of int
+        Where tiles begin and end along each axis.
+    outer, inner : int
+        Tiles follow each other along `inner` first: the shorter side, as windows
+        reach all along it.
+    """
+
+    def __init__(self, cuts, outer, inner):
+        self.cuts, self.outer, self.inner = cuts, outer, inner
+        self._windows = []
+
+    def begin(self, tile):
+        """Go through the layers again, with another tile."""
+        self.tile, self._n_passed = tile, 0
+
+    def layer(self, flow, function, halo=1):
+        """Apply a layer that sees so many pixels, of its scale, around each."""
+        whole = self._extend(flow, 2 * halo)
+        block = self.tile.trim(function(whole), halo, halo)
+        return Flow(block, flow.lag + halo * flow.scale, flow.scale)
+
+    def wait(self, flow, lag):
+        """Hold features back until they lag so far behind."""
+        n_late = (lag - flow.lag) // flow.scale
+        if n_late == 0:
+            return flow
+        whole = self._extend(flow, n_late)
+        return Flow(self.tile.trim(whole, 0, n_late), lag, flow.scale)
+
+    def rescale(self, flow, function, factor):
+        """Apply a layer that sees a pixel alone, and changes the scale."""
+        scale = int(flow.scale * factor)
+        flow = self.wait(flow, -(-flow.lag // scale) * scale)
+        return Flow(function(flow.block), flow.lag, scale)
+
+    def _extend(self, flow, kept):
+        if self._n_passed == len(self._windows):
+            self._windows.append(Window(kept, self.outer, self.inner))
+        window = self._windows[self._n_passed]
+        self._n_passed += 1
+        start = self.tile.span(self.inner, flow.lag)[0] // flow.scale
+        length = self.cuts[self.inner][-1] // flow.scale
+        return window.extend(flow.block, self.tile, start, length)
+
+
+class LadderStream:
+    """A `LadderVAE` that restores an image tile by tile.
+
+    Parameters
+    ----------
+    network : LadderVAE
+        In evaluation mode.
+    size : pair of ints
+        Height and width of the image.
+    tile : int
+        Height and width of a tile, in pixels, at most.
+    seen : tensor of shape (1, n_seen)
+        What `summarise_colours` says of the whole image.
+    noise : tensor or None
+        The code of the colours, if latents are drawn.
+    with_sigma : bool
+        Whether the standard deviations are wanted too.
+    """
+
+    def __init__(self, network, size, tile, seen, noise=None, with_sigma=True):
+        self.network, self.with_sigma = network, with_sigma
+        least, multiple = least_tile(network), network.multiple
+        self.size = dict(zip(AXES, size, strict=True))
+        self.cuts = {
+            axis: cut_side(side, tile, least, multiple)
+            for axis, side in self.size.items()
+        }
+        self.inner, self.outer = sorted(AXES, key=self.size.get)
+        self.stream = Stream(self.cuts, self.outer, self.inner)
+        self.curves, self.colours, *_ = network.colour(seen, None, noise)
+
+    def __iter__(self):
+        """The tiles, in their order."""
+        for m in range(len(self.cuts[self.outer]) - 1):
+            for n in range(len(self.cuts[self.inner]) - 1):
+                yield Tile({self.outer: m, self.inner: n}, self.cuts)
+
+    def area(self, tile, lag=0):
+        """Rows and columns of the image in a tile, for a layer that lags behind."""
+        spans = ((axis, *tile.span(axis, lag)) for axis in AXES)
+        return tuple(slice(a, min(b, self.size[axis])) for axis, a, b in spans)
+
+    def feed(self, tile, damaged, noise=None):
+        """Take a tile of the image, and restore what can be finished.
+
+        Parameters
+        ----------
+        tile : Tile
+            The next one.
+        damaged : tensor of shape (1, C, h, w)
+            What the image is there.
+        noise : list of tensors or None
+            Codes of the tile, from coarse to fine.
+
+        Returns
+        -------
+        rows, columns : slices
+            What is finished.
+        restored : tensor of shape (1, C, h', w')
+            As it is restored.
+        log_sigma : tensor of the same shape, or None
+            Its log standard deviations, if wanted.
+        """
+        stream, network = self.stream, self.network
+        stream.begin(tile)
+        filled, observed = fill_missing(pad_to_multiple(damaged, network.multiple))
+        known = torch.cat([apply_curves(filled, self.curves), observed], dim=1)
+        seen = stream.layer(Flow(known, 0, 1), self._fill, halo=network.multiple)
+        features = self._top_down(self._contexts(seen), noise)
+        ends = stream.layer(features, self._end)
+        ends = stream.rescale(ends, shuffle, 0.5)
+        filled = seen._replace(block=seen.block[:, : network.n_channels])
+        filled = stream.wait(filled, ends.lag).block
+        rows, columns = self.area(tile, ends.lag)
+        size = (rows.stop - rows.start, columns.stop - columns.start)
+        block = ends.block[..., : size[0], : size[1]]
+        restored, *log_sigma = block.split(network.n_channels, dim=1)
+        restored = restored + filled[..., : size[0], : size[1]]
+        return rows, columns, restored, log_sigma[0] if log_sigma else None
+
+    def _fill(self, known):
+        """Fill the holes from around them, if there are any."""
+        filled, observed = known.chunk(2, dim=1)
+        if observed.device.type == "cpu" and bool(observed.all()):
+            return known
+        filled = fill_from_around(filled, observed, len(self.network.widths))
+        return torch.cat([filled, observed], dim=1)
+
+    def _contexts(self, seen):
+        """The features of the image at each scale, finest first."""
+        stream, context = self.stream, self.network.context
+        flow = stream.rescale(seen, unshuffle, 2)
+        flow, contexts = stream.layer(flow, context.stem), []
+        for i, blocks in enumerate(context.blocks):
+            if i > 0:
+                flow = stream.rescale(flow, context.down[i - 1], 2)
+            for block in blocks:
+                flow = stream.layer(flow, block)
+            contexts.append(flow)
+        return contexts
+
+    def _top_down(self, contexts, noise):
+        """The features that the image is restored from."""
+        stream, network, flow = self.stream, self.network, None
+        for i in reversed(range(len(contexts))):
+            above = contexts[i]
+            if flow is not None:
+                above = stream.wait(above, flow.lag)
+                above = above._replace(block=above.block + flow.block)
+            code = None
+            if noise is not None:
+                code = stream.wait(Flow(noise[-1 - i], 0, above.scale), above.lag).block
+            block = network.latents[i](above.block, None, code)[0]
+            flow = above._replace(block=block)
+            for layer in network.blocks[i]:
+                flow = stream.layer(flow, layer)
+            if i > 0:
+                flow = stream.rescale(flow, network.up[i - 1], 0.5)
+        return flow
+
+    def _end(self, features):
+        """Both heads, next to each other."""
+        residual = self.network.head(features)
+        if not self.with_sigma:
+            return residual
+        log_sigma = self.network.sigma(features, self.colours)
+        return torch.cat([residual, log_sigma], dim=1)
+
+
+def shuffle(features):
+    """Four channels become one of twice the height and width."""
+    return F.pixel_shuffle(features, 2)
+
+
+def unshuffle(image):
+    """Each channel becomes four of half the height and width."""
+    return F.pixel_unshuffle(image, 2)
+
+
+def least_tile(network):
+    """The smallest tile of a ladder: it must hold all that its layers lag behind."""
+    n_units = -(-network.overlap // (2 * network.multiple))
+    return (n_units + 2) * network.multiple
