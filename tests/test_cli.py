@@ -6,7 +6,7 @@ from matplotlib.image import imread
 from numpy.testing import assert_allclose
 
 import colorvae_sk
-from colorvae_sk import ColorVAE, cli, psnr_score
+from colorvae_sk import ColorVAE, _demo, cli, psnr_score
 
 
 @pytest.fixture
@@ -30,12 +30,12 @@ def test_demo_writes_a_picture_and_a_table(small_demo, tmp_path, capsys):
     table = [row.split() for row in rows if "->" in row]
     assert {" ".join(row[:-10]) for row in table} == {
         f"{damage}, {photo}"
-        for damage in cli._demo_damage()
+        for damage in _demo.demo_damage()
         for photo in ("chelsea", "flower")
     }
     psnr = [float(row[-10]) for row in table]  # of the damaged pictures
     clean = [colorvae_sk.load_photos()[i] / np.float32(255) for i in (1, 5)]
-    faded = cli._demo_damage()["faded"].transform(clean)
+    faded = _demo.demo_damage()["faded"].transform(clean)
     expected = [psnr_score(clean[i : i + 1], faded[i : i + 1]) for i in range(2)]
     assert_allclose(psnr[:2], expected, atol=0.005)
     coverage = [float(row[-1].strip("%")) for row in table]

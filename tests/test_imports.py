@@ -13,19 +13,23 @@ import colorvae_sk
 # From the ground up: a module may import from its own floor and from those below.
 FLOORS = [
     {"_blocks", "_colour_stage", "_images", "_pictures", "_storage", "_tiling"},
+    {"_png", "_tiff"},
+    {"_files"},
     {"networks", "losses"},
     {"_batches", "_calibration", "_inference", "_degradation", "_jpeg", "_separable"},
     {"_weights"},
     {"_blur", "_colour", "_compression", "_holes", "_noise", "_resolution"},
     {"degradations", "augmentations", "metrics", "_coverage", "datasets"},
-    {"_self_supervised"},
+    {"_self_supervised", "folders", "_scores", "_damage"},
     {"_checkpoint", "_net"},
     {"_training"},
     {"_base"},
     {"_color_vae", "_color_vqvae", "_color_vaegan"},
     {"persistence", "plotting", "_displays"},
     {"pretrained"},
-    {"cli", "__main__", ""},  # "": `import colorvae_sk`, so everything
+    {"_info"},
+    {"cli", "_commands", "_completion", "_demo"},
+    {"__main__", ""},  # "": `import colorvae_sk`, so everything
 ]
 FILES = sorted(Path(colorvae_sk.__file__).parent.glob("**/*.py"))
 MODULES = [path.stem for path in FILES if path.stem not in ("__init__", "__main__")]
