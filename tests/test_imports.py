@@ -28,8 +28,8 @@ FLOORS = [
     {"persistence", "plotting", "_displays"},
     {"pretrained"},
     {"_info"},
-    {"cli", "_commands", "_completion", "_demo"},
-    {"__main__", ""},  # "": `import colorvae_sk`, so everything
+    # "": `import colorvae_sk`, so everything
+    {"cli", "_commands", "_completion", "_demo", "__main__", ""},
 ]
 FILES = sorted(Path(colorvae_sk.__file__).parent.glob("**/*.py"))
 MODULES = [path.stem for path in FILES if path.stem not in ("__init__", "__main__")]
