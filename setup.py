@@ -23,6 +23,7 @@ REQUIRED = [
 ]
 PLOT = ["matplotlib>=3.8"]
 BENCH = ["PyWavelets>=1.6"]
+DASK = ["dask[distributed]>=2025.1"]
 TEST = [
     *PLOT,
     *BENCH,
@@ -62,6 +63,12 @@ setup(
     package_data={"colorvae_sk": ["weights/*"]},
     python_requires=">=3.11",
     install_requires=REQUIRED,
-    extras_require={"plot": PLOT, "bench": BENCH, "test": TEST, "docs": DOCS},
+    extras_require={
+        "plot": PLOT,
+        "bench": BENCH,
+        "dask": DASK,
+        "test": TEST,
+        "docs": DOCS,
+    },
     entry_points={"console_scripts": ["colorvae = colorvae_sk.cli:main"]},
 )

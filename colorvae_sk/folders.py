@@ -32,7 +32,25 @@ SHOWN = 5  # failures in a warning
 
 
 class FileReport(NamedTuple):
-    """What became of one file; see `restore_folder`."""
+    """What became of one file.
+
+    Attributes
+    ----------
+    source : str
+        The file that was to be restored.
+    output : str
+        Where it goes.
+    status : {"restored", "skipped", "failed"}
+        What became of it.
+    reason : str
+        Why it was skipped or failed; "" if it was restored.
+    seconds : float
+        How long it took.
+
+    See Also
+    --------
+    restore_folder : Gives a list of these.
+    """
 
     source: str
     output: str
