@@ -248,7 +248,9 @@ def save_options(picture, data, kind):
         keep = compression in ("tiff_lzw", "tiff_adobe_deflate", "packbits", "raw")
         options["compression"] = compression if keep else "tiff_adobe_deflate"
         return options | {"exif": tiff_exif(picture)}
-    return {} if kind == "PNG" else {k: v for k, v in options.items() if k == "dpi"}
+    if kind == "PNG":
+        return {"compress_level": _png.LEVEL}  # its chunks are carried over
+    return {k: v for k, v in options.items() if k == "dpi"}
 
 
 def tiff_exif(picture):

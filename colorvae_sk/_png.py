@@ -11,6 +11,7 @@ COLOUR_TYPES = {1: 0, 3: 2, 2: 4, 4: 6}  # by the number of channels
 # What tells of the whole picture, and stays true when its pixels change.
 KEPT = {b"cHRM", b"cICP", b"eXIf", b"gAMA", b"iCCP", b"pHYs", b"sRGB", b"tIME"}
 KEPT |= {b"tEXt", b"iTXt", b"zTXt"}
+LEVEL = 3  # of compression: 6 makes files 6 % smaller, and takes three times as long
 SUB = 1  # the filter that notes how a pixel differs from the one to its left
 
 
@@ -106,5 +107,5 @@ def write_deep(pixels):
     filtered[:, 1 + 2 * n_channels :] -= rows[:, : -2 * n_channels]
     kind = COLOUR_TYPES[n_channels]
     header = struct.pack(">IIBBBBB", width, height, 16, kind, 0, 0, 0)
-    parts = (b"IHDR", header), (b"IDAT", zlib.compress(filtered, 6)), (b"IEND", b"")
+    parts = (b"IHDR", header), (b"IDAT", zlib.compress(filtered, LEVEL)), (b"IEND", b"")
     return SIGNATURE + b"".join(as_chunk(*part) for part in parts)
