@@ -18,7 +18,7 @@ REQUIRED = [
     "torch>=2.6",
     "skorch>=1.1",
     "safetensors>=0.4.5",
-    "joblib>=1.3",
+    "joblib>=1.4",
     "tqdm>=4.66",
 ]
 PLOT = ["matplotlib>=3.8"]

@@ -82,7 +82,7 @@ def read_bytes(data, layout):
     from PIL import PngImagePlugin
 
     picture = PngImagePlugin.PngImageFile(BytesIO(data))
-    picture.tile = [tile._replace(args=layout) for tile in picture.tile]
+    picture.tile = [(*tile[:3], layout) for tile in picture.tile]
     return np.array(picture)
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import errno
+import inspect
 import io
 import json
 import os
@@ -526,3 +527,9 @@ def test_a_reader_that_leaves_early_is_no_error(model):
 )
 def test_durations_have_units(text, seconds):
     assert cli.duration(text) == seconds
+
+
+def test_the_limit_of_pixels_is_that_of_restore_folder():
+    default = inspect.signature(colorvae_sk.restore_folder).parameters["max_pixels"]
+    options = cli.parser().parse_args(["restore", "photos", "-o", "out"])
+    assert options.max_pixels == default.default
