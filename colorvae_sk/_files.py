@@ -5,13 +5,16 @@ right way up, and a method that puts other colours in their place. Format, bit d
 grey or colour, alpha, orientation, EXIF, colour profile and resolution are kept.
 """
 
+from contextlib import contextmanager
 from io import BytesIO
+from threading import Lock
 
 import numpy as np
 
 from . import _png, _tiff
 
 MAX_PIXELS = 200_000_000
+LIMIT_LOCK = Lock()
 QUALITY = 95  # of JPEG and WebP, which lose something whenever they are written
 BEGINNINGS = {  # of a file, and the format that it tells
     b"\x89PNG\r\n\x1a\n": "PNG",
@@ -153,13 +156,14 @@ def check_size(height, width, max_pixels):
 # ------------------------------------------------------------------ Pillow
 def open_by_pillow(data, kind, max_pixels):
     """Open a file of 8 bits per channel, or a PNG of 16."""
-    picture = opener(kind)(BytesIO(data))
-    check_size(picture.height, picture.width, max_pixels)
-    if getattr(picture, "n_frames", 1) > 1 and picture.format != "MPO":
-        raise ValueError(
-            f"it holds {picture.n_frames} pictures. Save each as a file of its own."
-        )
-    picture.load()
+    with own_limit(kind):
+        picture = opener(kind)(BytesIO(data))
+        check_size(picture.height, picture.width, max_pixels)
+        if getattr(picture, "n_frames", 1) > 1 and picture.format != "MPO":
+            raise ValueError(
+                f"it holds {picture.n_frames} pictures. Save each as a file of its own."
+            )
+        picture.load()
     turned = kind == "TIFF"  # Pillow has turned it already
     orientation = 1 if turned else picture.getexif().get(ORIENTATION, 1)
     encode = encoder(picture, data, kind)
@@ -168,8 +172,24 @@ def open_by_pillow(data, kind, max_pixels):
     return PictureFile(np.asarray(as_plain(picture)), encode, orientation)
 
 
+@contextmanager
+def own_limit(kind):
+    """Lift Pillow's limit to the size where a format's own code asks for it."""
+    from PIL import Image
+
+    if kind not in ("TIFF", "WEBP"):
+        yield
+        return
+    with LIMIT_LOCK:  # it is the same for all threads
+        before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = before
+
+
 def opener(kind):
-    """The class that reads a format: it has no limit of its own to the size."""
+    """The class that reads a format; unlike ``Image.open`` it looks at no limit."""
     from PIL import (
         BmpImagePlugin,
         JpegImagePlugin,

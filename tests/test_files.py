@@ -305,6 +305,7 @@ def test_the_limit_can_be_lifted_beyond_that_of_pillow(monkeypatch, kind):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)  # it would raise at twice that
     assert open_picture(data, max_pixels=1200).colours.shape == (40, 30, 3)
     assert open_picture(data, max_pixels=None).colours.shape == (40, 30, 3)
+    assert Image.MAX_IMAGE_PIXELS == 10
 
 
 def test_several_pictures_in_a_file_are_refused(photo):
