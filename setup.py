@@ -18,11 +18,12 @@ REQUIRED = [
     "torch>=2.6",
     "skorch>=1.1",
     "safetensors>=0.4.5",
-    "joblib>=1.3",
+    "joblib>=1.4",
     "tqdm>=4.66",
 ]
 PLOT = ["matplotlib>=3.8"]
 BENCH = ["PyWavelets>=1.6"]
+DASK = ["dask[distributed]>=2025.1"]
 TEST = [
     *PLOT,
     *BENCH,
@@ -62,6 +63,12 @@ setup(
     package_data={"colorvae_sk": ["weights/*"]},
     python_requires=">=3.11",
     install_requires=REQUIRED,
-    extras_require={"plot": PLOT, "bench": BENCH, "test": TEST, "docs": DOCS},
+    extras_require={
+        "plot": PLOT,
+        "bench": BENCH,
+        "dask": DASK,
+        "test": TEST,
+        "docs": DOCS,
+    },
     entry_points={"console_scripts": ["colorvae = colorvae_sk.cli:main"]},
 )

@@ -48,6 +48,8 @@ _HOMES = {
     "save": "persistence",
     "list_pretrained": "pretrained",
     "load_pretrained": "pretrained",
+    "FileReport": "folders",
+    "restore_folder": "folders",
     "ImageFolder": "datasets",
     "load_photos": "datasets",
 }

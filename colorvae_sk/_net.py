@@ -53,8 +53,8 @@ class VAENet(NeuralNet):
         for name, parameter in self.module_.named_parameters():
             parameter.requires_grad_(stage in self.module_.stages_of(name))
         self.module_.zero_grad()  # the stage before has left gradients
-        self._initialize_optimizer()
         self.stage_ = stage
+        self._initialize_optimizer()
         self.sums_ = None
         self.notify("on_train_begin", X=dataset, y=None)
         if progress is not None:
@@ -62,6 +62,17 @@ class VAENet(NeuralNet):
         with suppress(StageOver):
             self.fit_loop(dataset, epochs=epochs - len(self.history))
         self.notify("on_train_end", X=dataset, y=None)
+
+    def initialize_optimizer(self, *args, **kwargs):
+        """Make an optimiser once a stage begins.
+
+        With the first one torch loads its compiler, which takes longer than it takes
+        to load a model that only restores.
+        """
+        if hasattr(self, "stage_"):
+            return super().initialize_optimizer(*args, **kwargs)
+        self._register_attribute("optimizer_", None)  # so that skorch knows its name
+        return self
 
     def state(self):
         """The weights, and how far the stage has come, in plain values and tensors."""

@@ -21,20 +21,24 @@ FLOORS = [
         "_storage",
         "_tiling",
     },
+    {"_png", "_tiff"},
+    {"_files"},
     {"networks", "losses"},
     {"_streaming"},
     {"_batches", "_calibration", "_inference", "_degradation", "_jpeg", "_separable"},
     {"_weights"},
     {"_blur", "_colour", "_compression", "_holes", "_noise", "_resolution"},
     {"degradations", "augmentations", "metrics", "_coverage", "datasets"},
-    {"_self_supervised"},
+    {"_self_supervised", "folders", "_scores", "_damage"},
     {"_checkpoint", "_muon", "_net"},
     {"_training"},
     {"_base"},
     {"_color_vae", "_color_vqvae", "_color_vaegan"},
     {"persistence", "plotting", "_displays"},
     {"pretrained"},
-    {"cli", "__main__", ""},  # "": `import colorvae_sk`, so everything
+    {"_info"},
+    # "": `import colorvae_sk`, so everything
+    {"cli", "_commands", "_completion", "_demo", "__main__", ""},
 ]
 FILES = sorted(Path(colorvae_sk.__file__).parent.glob("**/*.py"))
 MODULES = [path.stem for path in FILES if path.stem not in ("__init__", "__main__")]
