@@ -16,8 +16,10 @@ from sklearn.utils.validation import check_is_fitted
 from ._blocks import initialise
 from ._calibration import CalibrationMixin
 from ._checkpoint import file_for
+from ._history import NotebookMixin
 from ._images import _FULL_RANGES, ImageInputMixin, as_images
 from ._inference import Restorer
+from ._latents import LatentsMixin
 from ._training import TrainingMixin, check_augmentation
 from ._weights import read_network
 from .augmentations import BaseAugmentation
@@ -26,7 +28,13 @@ from .metrics import psnr_score
 
 
 class BaseColorVAE(
-    TrainingMixin, CalibrationMixin, ImageInputMixin, TransformerMixin, BaseEstimator
+    TrainingMixin,
+    CalibrationMixin,
+    LatentsMixin,
+    NotebookMixin,
+    ImageInputMixin,
+    TransformerMixin,
+    BaseEstimator,
 ):
     """What ColorVAE and its relatives share: data, training, restoring, keeping.
 

@@ -13,6 +13,7 @@ import colorvae_sk
 # From the ground up: a module may import from its own floor and from those below.
 FLOORS = [
     {"_blocks", "_colour_stage", "_images", "_pictures", "_storage", "_tiling"},
+    {"_history", "_latents"},
     {"networks", "losses"},
     {"_batches", "_calibration", "_inference", "_degradation", "_jpeg", "_separable"},
     {"_weights"},
@@ -23,10 +24,13 @@ FLOORS = [
     {"_training"},
     {"_base"},
     {"_color_vae", "_color_vqvae", "_color_vaegan"},
-    {"persistence", "plotting", "_displays"},
+    {"_displays", "_drawing"},
+    {"_latent_displays", "_picture_displays"},
+    {"persistence", "plotting"},
     {"pretrained"},
     {"cli", "__main__", ""},  # "": `import colorvae_sk`, so everything
 ]
+DISPLAYS = ["_displays", "_latent_displays", "_picture_displays"]
 FILES = sorted(Path(colorvae_sk.__file__).parent.glob("**/*.py"))
 MODULES = [path.stem for path in FILES if path.stem not in ("__init__", "__main__")]
 
@@ -111,7 +115,7 @@ def test_package_is_light_to_import():
 
 
 @pytest.mark.parametrize(
-    "module", ["_images", "_pictures", "metrics", "_calibration", "_displays"]
+    "module", ["_images", "_pictures", "metrics", "_calibration", *DISPLAYS]
 )
 def test_module_does_without_torch(module):
     loaded = modules_loaded_by(f"import colorvae_sk.{module}")
