@@ -5,7 +5,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._calibration import check_coverage, check_known, gaussian_reach
 from ._coverage import _coverages, _open_with_std
-from ._history import by_stage, layer_names
+from ._history import by_stage, layer_names, span
 from .metrics import _average
 
 _LEVELS = tuple(np.linspace(0.05, 0.95, 19).round(2).tolist())
@@ -302,6 +302,7 @@ class HistoryDisplay:
         for axis, (key, name) in zip(self.axes_[:2], _CURVES.items(), strict=True):
             self._draw_curves(axis, key)
             axis.set_ylabel(name)
+        self._look_past_the_beginning()
         self._draw_information(self.axes_[2])
         self._mark_stages()
         self.figure_ = self.axes_[0].figure
@@ -315,6 +316,15 @@ class HistoryDisplay:
                 label = "learned from" if side == "train" else "held out"
                 self._draw_stages(axis, np.array(column, float), colour, label)
         axis.legend(fontsize=8)
+
+    def _look_past_the_beginning(self):
+        """Leave out of the view what the steep beginning of a fit adds to it."""
+        columns = ("train_loss", "valid_loss")
+        losses = [row[key] for row in self.history for key in columns if key in row]
+        low, high = span(losses)
+        if high > low:
+            margin = 0.1 * (high - low)
+            self.axes_[0].set_ylim(low - margin, high + margin)
 
     def _draw_information(self, axis):
         """Draw what each latent layer costs."""

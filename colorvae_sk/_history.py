@@ -15,6 +15,12 @@ def by_stage(history):
     return [(stage, list(rows)) for stage, rows in groups]
 
 
+def span(losses):
+    """The lowest loss and one that is high, but for the steep beginning of a fit."""
+    finite = np.array([loss for loss in losses if np.isfinite(loss)] or [0.0])
+    return finite.min(), np.quantile(finite, 0.9 if len(finite) > 10 else 1.0)
+
+
 def layer_names(n_layers):
     """Names of the latent layers whose information is written down."""
     if n_layers == 1:
@@ -93,12 +99,10 @@ def _curve(stage, rows):
     """The losses of a stage, its name above and their first and last value below."""
     losses = {key: [row[key] for row in rows if key in row] for key in _COLOURS}
     every = [loss for values in losses.values() for loss in values]
-    finite = [loss for loss in every if np.isfinite(loss)] or [0.0]
     ends = losses["train_loss"][0], losses["train_loss"][-1]
     text = " to ".join(f"{loss:.3f}" for loss in dict.fromkeys(ends))
     lines = [
-        _line(values, min(finite), max(finite), _COLOURS[key])
-        for key, values in losses.items()
+        _line(values, *span(every), _COLOURS[key]) for key, values in losses.items()
     ]
     return (
         f'<text x="2" y="12">{escape(stage)}</text>'
@@ -110,11 +114,11 @@ def _curve(stage, rows):
 
 def _line(losses, low, high, colour):
     """A line through losses, or a dot if there is one."""
-    span = (high - low) or 1
+    height = (_HEIGHT - 7) / ((high - low) or 1)
     points = [
         (
             4 + (_WIDTH - 8) * i / max(1, len(losses) - 1),
-            22 + (_HEIGHT - 7) * (high - loss) / span,
+            22 + max(0.0, high - loss) * height,
         )
         for i, loss in enumerate(losses)
         if np.isfinite(loss)

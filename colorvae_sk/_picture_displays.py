@@ -255,9 +255,12 @@ class RestorationDisplay:
 
     def _largest(self, i):
         """The value that is drawn brightest, of error bars and errors alike."""
-        maps = [] if self.std is None else [self.std[i].mean(axis=2)]
-        maps += [] if self.clean is None else [self._error(i)]
-        return max(np.nanquantile(each, 0.99) for each in maps)
+        tops = []
+        if self.std is not None:
+            tops.append(np.quantile(self.std[i].mean(axis=2), 0.95))
+        if self.clean is not None:
+            tops.append(np.nanquantile(self._error(i), 0.99))
+        return max(tops)
 
 
 class PosteriorDisplay:

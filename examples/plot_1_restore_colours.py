@@ -50,9 +50,9 @@ vae.fit(X)
 # %%
 # Restoring
 # ---------
-# ``predict(X, return_std=True)`` gives a standard deviation for each pixel and channel
-# too, and a display draws both. The error bars are largest (bright) where the network is
-# least sure.
+# With ``return_std=True``, ``predict`` gives a standard deviation for each pixel and
+# channel too; a display draws both. Error bars are largest (bright) where the network
+# is least sure.
 from colorvae_sk import RestorationDisplay
 
 faded = damage.fit_transform([flower])

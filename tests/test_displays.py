@@ -171,6 +171,14 @@ def test_history_shows_what_each_latent_layer_costs(photos):
         assert_array_equal(drawn, [row["train_kl"][i] for row in vae.history_])
 
 
+def test_a_steep_beginning_is_out_of_view():
+    losses = [100.0, *np.linspace(1, 0, 19)]
+    row = {"stage": "all", "train_psnr": 20.0, "train_kl": [0.1]}
+    display = HistoryDisplay([row | {"train_loss": loss} for loss in losses]).plot()
+    low, high = display.axes_[0].get_ylim()
+    assert low < 0 and 0.8 < high < 1.2
+
+
 def test_history_of_one_stage_has_one_curve_and_no_marks(photos):
     vae = tiny("dense").fit(photos)
     axes = HistoryDisplay.from_estimator(vae).axes_

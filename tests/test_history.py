@@ -114,6 +114,14 @@ def test_curves_fall_where_the_loss_falls():
         assert heights[-1] == pytest.approx(last, abs=0.06)
 
 
+def test_a_steep_beginning_is_out_of_view():
+    losses = [100.0, *np.linspace(1, 0, 19)]
+    svg = ElementTree.fromstring(curves_as_svg([row(loss=loss) for loss in losses]))
+    (line,) = svg.iter("{http://www.w3.org/2000/svg}polyline")
+    heights = [float(p.split(",")[1]) for p in line.get("points").split()]
+    assert heights[0] == 22 and heights[10] == pytest.approx(22 + 49 / 2, abs=5)
+
+
 def test_an_estimator_that_learned_nothing_has_no_curve(photos):
     vae = tiny("dense").fit(photos)
     vae.history_ = []
