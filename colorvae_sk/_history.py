@@ -102,7 +102,9 @@ def _curve(stage, rows):
     ends = losses["train_loss"][0], losses["train_loss"][-1]
     text = " to ".join(f"{loss:.3f}" for loss in dict.fromkeys(ends))
     lines = [
-        _line(values, *span(every), _COLOURS[key]) for key, values in losses.items()
+        _line(values, *span(every), _COLOURS[key])
+        for key, values in losses.items()
+        if values
     ]
     return (
         f'<text x="2" y="12">{escape(stage)}</text>'
