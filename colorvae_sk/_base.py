@@ -3,7 +3,7 @@
 import math
 from numbers import Integral, Number, Real
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
 import torch
@@ -80,7 +80,7 @@ class BaseColorVAE(
     }
 
     # ------------------------------------------------------------- learning
-    def fit(self, X, y=None):
+    def fit(self, X, y=None) -> Self:
         """Learn to restore.
 
         Parameters
@@ -105,7 +105,7 @@ class BaseColorVAE(
         budget = self.max_epochs, self.max_seconds
         return self._learn(X, y, is_new, *budget, folder=self.checkpoint)
 
-    def partial_fit(self, X, y=None):
+    def partial_fit(self, X, y=None) -> Self:
         """Go on learning: each stage for one epoch, at a constant learning rate.
 
         The rate rises over the first steps of each call, as the optimiser starts anew.
@@ -263,7 +263,7 @@ class BaseColorVAE(
         return np.stack(samples) if isinstance(samples[0], np.ndarray) else samples
 
     # ------------------------------------------------------------ judging
-    def score(self, X, y=None, sample_weight=None):
+    def score(self, X, y=None, sample_weight=None) -> float:
         """Mean peak signal-to-noise ratio of the restored images, in dB.
 
         Parameters
@@ -290,7 +290,7 @@ class BaseColorVAE(
         )
         return float(score)
 
-    def score_samples(self, X):
+    def score_samples(self, X) -> np.ndarray:
         """The evidence lower bound of each image: low means strange.
 
         The image is taken as damaged and as clean at once; log p(x | z, y) is the
@@ -311,7 +311,7 @@ class BaseColorVAE(
         return np.array([self._restorer.elbo(image, self.seed_) for image in images])
 
     # ------------------------------------------------------------ latents
-    def encode(self, X):
+    def encode(self, X) -> np.ndarray:
         """The latent code of each image.
 
         Parameters
@@ -336,7 +336,7 @@ class BaseColorVAE(
             )
         return self._restorer.encode(images)
 
-    def decode(self, Z, size=None):
+    def decode(self, Z, size=None) -> np.ndarray:
         """Images from their latent codes.
 
         Parameters
@@ -363,7 +363,7 @@ class BaseColorVAE(
             )
         return self._like_training(self._restorer.decode(Z, size))
 
-    def sample(self, n_samples=1, size=None, random_state=None):
+    def sample(self, n_samples=1, size=None, random_state=None) -> np.ndarray:
         """Draw new images, from nothing.
 
         Parameters

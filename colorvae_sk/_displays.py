@@ -1,5 +1,7 @@
 """Curves: how honest error bars are, and how a fit went."""
 
+from typing import Self
+
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
@@ -67,7 +69,7 @@ class CalibrationDisplay:
     @classmethod
     def from_estimator(
         cls, estimator, X, y, *, levels=None, name=None, ax=None, **kwargs
-    ):
+    ) -> Self:
         """Draw how honest the error bars of an estimator are.
 
         The intervals are those of `predict_interval`, from one restoration of each
@@ -131,7 +133,7 @@ class CalibrationDisplay:
         image_shape=None,
         data_range=None,
         **kwargs,
-    ):
+    ) -> Self:
         """Draw how honest given error bars are, taken as those of a Gaussian.
 
         Parameters
@@ -174,7 +176,7 @@ class CalibrationDisplay:
         observed = [_average(column, images[0], None) for column in shares.T]
         return cls(levels, np.array(observed), name=name).plot(ax=ax, **kwargs)
 
-    def plot(self, ax=None, *, name=None, **kwargs):
+    def plot(self, ax=None, *, name=None, **kwargs) -> Self:
         """Draw the line, and the diagonal if the axes have none yet.
 
         Parameters
@@ -250,7 +252,7 @@ class HistoryDisplay:
         self.history = history
 
     @classmethod
-    def from_estimator(cls, estimator, *, ax=None):
+    def from_estimator(cls, estimator, *, ax=None) -> Self:
         """Draw how the fit of an estimator went.
 
         Parameters
@@ -270,7 +272,7 @@ class HistoryDisplay:
         last = getattr(estimator, "steps", [(None, estimator)])[-1][1]
         return cls(last.history_).plot(ax)
 
-    def plot(self, ax=None):
+    def plot(self, ax=None) -> Self:
         """Draw the curves.
 
         Parameters
@@ -315,7 +317,8 @@ class HistoryDisplay:
             if any(value is not None for value in column):
                 label = "learned from" if side == "train" else "held out"
                 self._draw_stages(axis, np.array(column, float), colour, label)
-        axis.legend(fontsize=8)
+        if axis.get_lines():
+            axis.legend(fontsize=8)
 
     def _look_past_the_beginning(self):
         """Leave out of the view what the steep beginning of a fit adds to it."""

@@ -6,6 +6,7 @@ from itertools import groupby
 import numpy as np
 
 _WIDTH, _HEIGHT, _GAP = 150, 56, 12  # of the curve of a stage, in pixels
+_POINTS = 300  # of a line at most
 _COLOURS = {"train_loss": "#1f77b4", "valid_loss": "#ff7f0e"}
 
 
@@ -116,6 +117,7 @@ def _curve(stage, rows):
 
 def _line(losses, low, high, colour):
     """A line through losses, or a dot if there is one."""
+    losses = losses[:: len(losses) // _POINTS + 1]
     height = (_HEIGHT - 7) / ((high - low) or 1)
     points = [
         (

@@ -1,5 +1,7 @@
 """Pictures of latent space: where images lie in it, and what its codes mean."""
 
+from typing import Self
+
 import numpy as np
 from sklearn.utils.multiclass import type_of_target
 
@@ -70,7 +72,7 @@ class LatentDisplay:
     @classmethod
     def from_estimator(
         cls, estimator, X, y=None, *, units=None, n_steps=12, image_shape=None, ax=None
-    ):
+    ) -> Self:
         """Encode images, and draw where they lie.
 
         Parameters
@@ -125,7 +127,7 @@ class LatentDisplay:
         extent = tuple(end for side in sides for end in _edges(side))
         return cls(Z[:, units], y, plane=plane, extent=extent, units=units).plot(ax)
 
-    def plot(self, ax=None, **kwargs):
+    def plot(self, ax=None, **kwargs) -> Self:
         """Draw codes and images.
 
         Parameters
@@ -224,7 +226,7 @@ class TraversalDisplay:
     @classmethod
     def from_estimator(
         cls, estimator, X, *, units=None, values=None, image_shape=None, ax=None
-    ):
+    ) -> Self:
         """Change one code of a picture after the other.
 
         Parameters
@@ -274,7 +276,7 @@ class TraversalDisplay:
     @classmethod
     def from_interpolation(
         cls, estimator, X_first, X_second, *, n_steps=8, image_shape=None, ax=None
-    ):
+    ) -> Self:
         """Go from one picture to another.
 
         Parameters
@@ -313,7 +315,7 @@ class TraversalDisplay:
         ways = list(map(list, zip(*steps, strict=True)))
         return cls(ways, column_names=shares).plot(ax)
 
-    def plot(self, ax=None):
+    def plot(self, ax=None) -> Self:
         """Draw the pictures.
 
         Parameters

@@ -9,7 +9,7 @@ NEARLY_PARALLEL = 1e-4  # radians: below, a great circle is a straight line
 class LatentsMixin:
     """What estimators do with codes, beside `encode` and `decode`."""
 
-    def interpolate(self, X_first, X_second, n_steps=8):
+    def interpolate(self, X_first, X_second, n_steps=8) -> np.ndarray:
         """Pictures on the way from one to another, in latent space.
 
         Both ends are encoded, and what lies between their codes is decoded. The way

@@ -1,5 +1,7 @@
 """Pictures beside each other: what was restored, and what else might have been."""
 
+from typing import Self
+
 import numpy as np
 
 from ._coverage import coverage_score
@@ -77,7 +79,7 @@ class RestorationDisplay:
         self.names = names
 
     @classmethod
-    def from_estimator(cls, estimator, X, y=None, *, names=None, ax=None):
+    def from_estimator(cls, estimator, X, y=None, *, names=None, ax=None) -> Self:
         """Restore pictures, and draw what came of it.
 
         Parameters
@@ -124,7 +126,7 @@ class RestorationDisplay:
         ax=None,
         image_shape=None,
         data_range=None,
-    ):
+    ) -> Self:
         """Draw what was restored before.
 
         Parameters
@@ -180,7 +182,7 @@ class RestorationDisplay:
         )
         return display.plot(ax)
 
-    def plot(self, ax=None):
+    def plot(self, ax=None) -> Self:
         """Draw the pictures.
 
         Parameters
@@ -317,7 +319,7 @@ class PosteriorDisplay:
     @classmethod
     def from_estimator(
         cls, estimator, X, *, n_samples=4, random_state=None, names=None, ax=None
-    ):
+    ) -> Self:
         """Draw samples of the restorations of pictures.
 
         Parameters
@@ -362,7 +364,7 @@ class PosteriorDisplay:
         ax=None,
         image_shape=None,
         data_range=None,
-    ):
+    ) -> Self:
         """Draw samples that were drawn before.
 
         Parameters
@@ -407,7 +409,7 @@ class PosteriorDisplay:
         )
         return cls(samples, restored=restored, damaged=damaged, names=names).plot(ax)
 
-    def plot(self, ax=None):
+    def plot(self, ax=None) -> Self:
         """Draw the pictures.
 
         Parameters

@@ -143,7 +143,7 @@ def _find_pictures(folder, recursive):
     return sorted(pictures)
 
 
-def load_photos():
+def load_photos() -> list[np.ndarray]:
     """Load six colour photographs that are on this machine already.
 
     They come with scikit-image and scikit-learn, so that no network is needed.

@@ -4,6 +4,7 @@ import ast
 import importlib
 import subprocess
 import sys
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -107,6 +108,16 @@ def test_public_names_are_listed_and_others_refused():
     assert set(colorvae_sk.__all__) <= set(dir(colorvae_sk))
     with pytest.raises(AttributeError, match="no attribute 'ColourVAE'"):
         _ = colorvae_sk.ColourVAE
+
+
+def test_editors_see_the_public_names_where_they_are():
+    package = resources.files(colorvae_sk)
+    assert package.joinpath("py.typed").is_file()
+    stub = ast.parse(package.joinpath("__init__.pyi").read_text(encoding="utf-8"))
+    imports = [node for node in stub.body if isinstance(node, ast.ImportFrom)]
+    seen = {alias.name: node.module for node in imports for alias in node.names}
+    assert seen == colorvae_sk._HOMES
+    assert all(alias.asname == alias.name for node in imports for alias in node.names)
 
 
 def test_package_is_light_to_import():
