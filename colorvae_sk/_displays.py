@@ -3,10 +3,10 @@
 from typing import Self
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
 
 from ._calibration import check_coverage, check_known, gaussian_reach
 from ._coverage import _coverages, _open_with_std
+from ._drawing import before_last, last_step
 from ._history import by_stage, layer_names, span
 from .metrics import _average
 
@@ -110,11 +110,10 @@ class CalibrationDisplay:
             If a level is not between 0 and 1, or too high for the images that
             `calibrate` has seen; or if y is no clean version of X.
         """
-        check_is_fitted(estimator)
-        *before, (_, last) = getattr(estimator, "steps", [(None, estimator)])
+        last = last_step(estimator)
         levels, reaches = _reaches(levels, getattr(last, "calibration_", None))
-        X = estimator[:-1].transform(X) if before else X
-        distances = (each for each in last._distances(X, y) if each.size)
+        distances = last._distances(before_last(estimator, X), y)
+        distances = (each for each in distances if each.size)
         shares = [[np.mean(each <= reach) for reach in reaches] for each in distances]
         check_known(len(shares))
         name = type(last).__name__ if name is None else name
@@ -268,9 +267,7 @@ class HistoryDisplay:
         display : HistoryDisplay
             The display, drawn.
         """
-        check_is_fitted(estimator)
-        last = getattr(estimator, "steps", [(None, estimator)])[-1][1]
-        return cls(last.history_).plot(ax)
+        return cls(last_step(estimator).history_).plot(ax)
 
     def plot(self, ax=None) -> Self:
         """Draw the curves.

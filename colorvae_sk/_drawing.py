@@ -12,11 +12,16 @@ _LINE = 0.17  # height of a line of a title, in inches
 
 
 # ------------------------------------------------------------------ what is drawn
-def last_step(estimator, X):
-    """The fitted estimator at the end of a pipeline, and X as it comes to it."""
+def last_step(estimator):
+    """The fitted estimator, or the one at the end of a pipeline."""
     check_is_fitted(estimator)
-    *before, (_, last) = getattr(estimator, "steps", [(None, estimator)])
-    return last, estimator[:-1].transform(X) if before else X
+    return getattr(estimator, "steps", [(None, estimator)])[-1][1]
+
+
+def before_last(estimator, X):
+    """X as it comes to the last step of a pipeline."""
+    has_more = len(getattr(estimator, "steps", ())) > 1
+    return estimator[:-1].transform(X) if has_more else X
 
 
 def as_pictures(X, image_shape=None, data_range=None, name="X"):

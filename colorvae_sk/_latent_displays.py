@@ -5,7 +5,7 @@ from typing import Self
 import numpy as np
 from sklearn.utils.multiclass import type_of_target
 
-from ._drawing import as_pictures, draw_picture, grid, last_step, name_rows
+from ._drawing import as_pictures, before_last, draw_picture, grid, last_step, name_rows
 
 
 class LatentDisplay:
@@ -110,7 +110,7 @@ class LatentDisplay:
         ValueError
             If there are less than two codes, or no such units.
         """
-        last, X = last_step(estimator, X)
+        last, X = last_step(estimator), before_last(estimator, X)
         shape = image_shape or last.image_shape
         Z = last.encode(X)
         units = check_units(units, Z, 2)
@@ -257,7 +257,7 @@ class TraversalDisplay:
         display : TraversalDisplay
             The display, drawn.
         """
-        last, X = last_step(estimator, X)
+        last, X = last_step(estimator), before_last(estimator, X)
         Z = last.encode(X)
         units = check_units(units, Z, min(5, Z.shape[1]))
         values = np.linspace(-2, 2, 7) if values is None else np.asarray(values, float)
@@ -304,8 +304,8 @@ class TraversalDisplay:
         display : TraversalDisplay
             The display, drawn.
         """
-        last, X_first = last_step(estimator, X_first)
-        X_second = last_step(estimator, X_second)[1]
+        last = last_step(estimator)
+        X_first, X_second = (before_last(estimator, X) for X in (X_first, X_second))
         known = {"image_shape": image_shape or last.image_shape}
         steps = [
             as_pictures(each, **known, data_range=last.data_range_)

@@ -8,6 +8,7 @@ from ._coverage import coverage_score
 from ._drawing import (
     as_pictures,
     as_spreads,
+    before_last,
     check_shapes,
     draw_heat,
     draw_picture,
@@ -109,7 +110,7 @@ class RestorationDisplay:
         ValueError
             If y is no clean version of X.
         """
-        last, X = last_step(estimator, X)
+        last, X = last_step(estimator), before_last(estimator, X)
         restored, std = last.predict(X, return_std=True)
         known = {"image_shape": last.image_shape, "data_range": last.data_range_}
         return cls.from_predictions(y, restored, std, X=X, names=names, ax=ax, **known)
@@ -347,7 +348,7 @@ class PosteriorDisplay:
         display : PosteriorDisplay
             The display, drawn.
         """
-        last, X = last_step(estimator, X)
+        last, X = last_step(estimator), before_last(estimator, X)
         samples = last.sample_posterior(X, n_samples, random_state)
         known = {"image_shape": last.image_shape, "data_range": last.data_range_}
         restored = last.predict(X)

@@ -6,11 +6,13 @@ from helpers import tiny
 from matplotlib import pyplot
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import ndtri
+from skimage.io import imsave
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import Pipeline
 
 from colorvae_sk import (
     GaussianNoise,
+    ImageFolder,
     PosteriorDisplay,
     RestorationDisplay,
     ciede2000_error,
@@ -184,6 +186,16 @@ def test_estimator_is_drawn_as_what_it_predicts(vae, photos):
     got = RestorationDisplay.from_estimator(pipe, photos[:2], photos[:2])
     assert captions(got) == captions(expected)
     assert len(RestorationDisplay.from_estimator(vae, noisy).axes_[0]) == 3
+
+
+def test_pictures_in_files_are_drawn(vae, photos_uint8, tmp_path):
+    for i, photo in enumerate(photos_uint8[:2]):
+        imsave(tmp_path / f"{i}.png", photo, check_contrast=False)
+    folder, files = ImageFolder(tmp_path), sorted(map(str, tmp_path.glob("*.png")))
+    display = RestorationDisplay.from_estimator(vae, folder, files)
+    assert_allclose(drawn(display.axes_[1, 0]), photos_uint8[1] / 255, atol=1e-6)
+    assert captions(display)[0][0].startswith("PSNR inf dB")
+    assert PosteriorDisplay.from_estimator(vae, files).axes_.shape == (2, 7)
 
 
 def test_axes_of_the_user_are_drawn_into(states):
