@@ -60,7 +60,7 @@ setup(
         "Topic :: Scientific/Engineering :: Image Processing",
     ],
     packages=["colorvae_sk"],
-    package_data={"colorvae_sk": ["weights/*"]},
+    package_data={"colorvae_sk": ["weights/*", "py.typed", "*.pyi"]},
     python_requires=">=3.11",
     install_requires=REQUIRED,
     extras_require={

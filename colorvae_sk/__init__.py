@@ -11,6 +11,11 @@ __version__ = "0.1.0"
 _HOMES = {
     "ColorVAE": "_color_vae",
     "CalibrationDisplay": "_displays",
+    "HistoryDisplay": "_displays",
+    "LatentDisplay": "_latent_displays",
+    "PosteriorDisplay": "_picture_displays",
+    "RestorationDisplay": "_picture_displays",
+    "TraversalDisplay": "_latent_displays",
     "ColorJitter": "augmentations",
     "RandomFlip": "augmentations",
     "RandomQuarterTurn": "augmentations",

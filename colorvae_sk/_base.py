@@ -3,7 +3,7 @@
 import math
 from numbers import Integral, Number, Real
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
 import torch
@@ -16,8 +16,10 @@ from sklearn.utils.validation import check_is_fitted
 from ._blocks import initialise
 from ._calibration import CalibrationMixin
 from ._checkpoint import file_for
+from ._history import NotebookMixin
 from ._images import _FULL_RANGES, ImageInputMixin, as_images
 from ._inference import Restorer
+from ._latents import LatentsMixin
 from ._training import TrainingMixin, check_augmentation, check_callbacks
 from ._weights import read_network
 from .augmentations import BaseAugmentation
@@ -26,7 +28,13 @@ from .metrics import psnr_score
 
 
 class BaseColorVAE(
-    TrainingMixin, CalibrationMixin, ImageInputMixin, TransformerMixin, BaseEstimator
+    TrainingMixin,
+    CalibrationMixin,
+    LatentsMixin,
+    NotebookMixin,
+    ImageInputMixin,
+    TransformerMixin,
+    BaseEstimator,
 ):
     """What ColorVAE and its relatives share: data, training, restoring, keeping.
 
@@ -72,7 +80,7 @@ class BaseColorVAE(
     }
 
     # ------------------------------------------------------------- learning
-    def fit(self, X, y=None):
+    def fit(self, X, y=None) -> Self:
         """Learn to restore.
 
         Parameters
@@ -97,7 +105,7 @@ class BaseColorVAE(
         budget = self.max_epochs, self.max_seconds
         return self._learn(X, y, is_new, *budget, folder=self.checkpoint)
 
-    def partial_fit(self, X, y=None):
+    def partial_fit(self, X, y=None) -> Self:
         """Go on learning: each stage for one epoch, at a constant learning rate.
 
         The rate rises over the first steps of each call, as the optimiser starts anew.
@@ -279,7 +287,7 @@ class BaseColorVAE(
                 canvas.write(i, rows, columns, values)
 
     # ------------------------------------------------------------ judging
-    def score(self, X, y=None, sample_weight=None):
+    def score(self, X, y=None, sample_weight=None) -> float:
         """Mean peak signal-to-noise ratio of the restored images, in dB.
 
         Parameters
@@ -306,7 +314,7 @@ class BaseColorVAE(
         )
         return float(score)
 
-    def score_samples(self, X):
+    def score_samples(self, X) -> np.ndarray:
         """The evidence lower bound of each image: low means strange.
 
         The image is taken as damaged and as clean at once; log p(x | z, y) is the
@@ -329,7 +337,7 @@ class BaseColorVAE(
         return np.fromiter(elbo, float)
 
     # ------------------------------------------------------------ latents
-    def encode(self, X):
+    def encode(self, X) -> np.ndarray:
         """The latent code of each image.
 
         Parameters
@@ -354,7 +362,7 @@ class BaseColorVAE(
             )
         return self._restorer.encode(images)
 
-    def decode(self, Z, size=None):
+    def decode(self, Z, size=None) -> np.ndarray:
         """Images from their latent codes.
 
         Parameters
@@ -382,7 +390,7 @@ class BaseColorVAE(
             )
         return self._like_training(check_decoded(self._restorer.decode(Z, size)))
 
-    def sample(self, n_samples=1, size=None, random_state=None):
+    def sample(self, n_samples=1, size=None, random_state=None) -> np.ndarray:
         """Draw new images, from nothing.
 
         Parameters

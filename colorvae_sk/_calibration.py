@@ -7,6 +7,7 @@ network did not learn from. `CalibrationMixin` brings it to the estimators.
 
 import math
 from numbers import Real
+from typing import Self
 
 import numpy as np
 from scipy.special import ndtri
@@ -244,7 +245,7 @@ class CalibrationMixin:
         What `calibrate` found.
     """
 
-    def calibrate(self, X, y):
+    def calibrate(self, X, y) -> Self:
         """Set the error bars right, from images whose clean versions are known.
 
         Half of the images, drawn at random by the seed of the fit, show how large

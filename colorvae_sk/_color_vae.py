@@ -154,12 +154,14 @@ class ColorVAE(BaseColorVAE):
         The network that was chosen.
 
     history_ : list of dicts
-        For each epoch: ``stage``, ``train_loss``, ``train_kl`` (nats per value of each
+        For each epoch: ``stage``, ``train_loss``, ``train_psnr`` (in dB, of the crops
+        as the stage restores them), ``train_kl`` (nats per value of each
         latent layer; the colours' first, then coarse to fine), ``train_active_units``
         (units of each latent layer that cost more than 0.01 nats per code),
         ``n_steps``, ``n_skipped`` (steps of the stage whose gradient was not finite),
         ``seconds`` since the stage began and, when stopping early, the same of what is
-        held out: ``valid_loss``, ``valid_kl``, ``valid_active_units``.
+        held out: ``valid_loss``, ``valid_psnr``, ``valid_kl``,
+        ``valid_active_units``. `HistoryDisplay` draws it.
 
     n_channels_ : int
         Channels of the images, not counting alpha.

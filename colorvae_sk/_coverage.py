@@ -76,7 +76,7 @@ def coverage_score(
     clip=True,
     image_shape=None,
     data_range=None,
-):
+) -> float:
     """Share of the true values that lie inside the predicted intervals.
 
     The interval of a value is ``y_pred +- z * y_std``, where `z` is such that it holds
@@ -153,7 +153,7 @@ def coverage_score(
 
 def interval_coverage_score(
     y_true, y_interval, *, sample_weight=None, image_shape=None
-):
+) -> float:
     """Share of the true values that lie inside given intervals.
 
     Parameters

@@ -8,7 +8,7 @@ anew. NaN stands for what is missing; it stays where it is.
 
 from collections import Counter
 from itertools import chain
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
 import torch
@@ -133,7 +133,7 @@ class BaseDegradation(ImageInputMixin, TransformerMixin, BaseEstimator):
     _writes_nan = False
     _on_cpu = False
 
-    def fit(self, X, y=None):
+    def fit(self, X, y=None) -> Self:
         """Check the parameters and the images; there is nothing to learn.
 
         Parameters

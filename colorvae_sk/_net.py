@@ -12,11 +12,12 @@ from tqdm.auto import tqdm
 
 from ._batches import Batches
 from ._blocks import may_miss
-from .losses import LENIENT, per_layer
+from .losses import LENIENT, per_layer, squared_error
 
 EASY_START = 50  # steps over which the learning rate rises
 ACTIVE = 0.01  # nats per code: a latent unit that costs less says nothing
 SELDOM = 4  # steps: so often the average of the weights takes them in
+SMALLEST = 1e-10  # mean squared error, of 100 dB: equal images have a PSNR too
 MAX_SKIPPED = 10  # steps in a row whose gradient is not finite
 BAR = "{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
 
@@ -144,6 +145,8 @@ class VAENet(NeuralNet):
         self.history.record(f"{prefix}_loss", torch.stack(sums.losses).mean().item())
         n_steps = len(sums.losses)
         self.history.record("n_steps" if training else "n_valid_steps", n_steps)
+        psnr = torch.stack(sums.psnrs).mean().item()
+        self.history.record(f"{prefix}_psnr", psnr)
         self._record_information(prefix, sums)
         self.sums_ = None
 
@@ -163,14 +166,17 @@ class VAENet(NeuralNet):
 class EpochSums:
     """What is gathered in the course of an epoch."""
 
-    def __init__(self, losses=(), costs=(), n_values=0, n_images=0, size=None):
-        self.losses, self.costs = list(losses), list(costs)
+    def __init__(
+        self, losses=(), costs=(), psnrs=(), n_values=0, n_images=0, size=None
+    ):
+        self.losses, self.costs, self.psnrs = list(losses), list(costs), list(psnrs)
         self.n_values, self.n_images, self.size = n_values, n_images, size
 
     def add(self, batch, step):
         """Add what a step came to; no device is waited for."""
         self.losses.append(step["loss"].detach())
         self.costs.append(step["y_pred"][2].detach().sum(0))
+        self.psnrs.append(mean_psnr(step["y_pred"][0].detach(), batch[1]))
         self.n_values += n_observed(batch[1])
         self.n_images += len(batch[1])
         self.size = tuple(batch[0]["damaged"].shape[-2:])
@@ -178,6 +184,15 @@ class EpochSums:
     def state(self):
         """All of it, as the arguments of another."""
         return dict(vars(self))
+
+
+@torch.no_grad()
+def mean_psnr(restored, target):
+    """Mean PSNR of the images of a batch of which something is known, in dB."""
+    error, n_values = squared_error(restored, target)
+    counts = n_values > 0
+    psnr = -10 * torch.log10(error + SMALLEST)
+    return (psnr * counts).sum() / counts.sum().clamp_min(1)
 
 
 def plain(row):

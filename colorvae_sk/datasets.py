@@ -183,7 +183,7 @@ def _check_pictures(paths, folder, on_broken):
     return list(reasons)
 
 
-def load_photos():
+def load_photos() -> list[np.ndarray]:
     """Load six colour photographs that are on this machine already.
 
     They come with scikit-image and scikit-learn, so that no network is needed.

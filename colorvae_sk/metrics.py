@@ -228,7 +228,7 @@ def _average(scores, truth, sample_weight):
 
 def psnr_score(
     y_true, y_pred, *, sample_weight=None, clip=True, image_shape=None, data_range=None
-):
+) -> float:
     """Peak signal-to-noise ratio in dB, averaged over the images.
 
     ``-10 * log10(mean squared error)`` of each image, on the [0, 1] scale.
@@ -295,7 +295,7 @@ def psnr_score(
 
 def ssim_score(
     y_true, y_pred, *, sample_weight=None, clip=True, image_shape=None, data_range=None
-):
+) -> float:
     """Structural similarity, averaged over channels and images.
 
     SSIM as Wang et al. [1]_ define it: a Gaussian window of standard deviation 1.5
@@ -376,7 +376,7 @@ def ssim_score(
 
 def ms_ssim_score(
     y_true, y_pred, *, sample_weight=None, clip=True, image_shape=None, data_range=None
-):
+) -> float:
     """Multi-scale structural similarity, averaged over channels and images.
 
     MS-SSIM as Wang, Simoncelli and Bovik [1]_ define it: contrast and structure are
@@ -452,7 +452,7 @@ def ms_ssim_score(
 
 def ciede2000_error(
     y_true, y_pred, *, sample_weight=None, clip=True, image_shape=None, data_range=None
-):
+) -> float:
     """Mean colour difference CIEDE2000, averaged over pixels and images.
 
     About 1 is just noticeable between two patches side by side [1]_. Images are taken

@@ -55,7 +55,7 @@ CLASSES = {  # all that a file may name: nothing is looked up by import path
 }
 
 
-def save(estimator, path, half=False):
+def save(estimator, path, half=False) -> None:
     """Write a fitted estimator to one file.
 
     The file is in the safetensors format: arrays, and JSON in its metadata for

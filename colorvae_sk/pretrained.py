@@ -1,12 +1,13 @@
 """Weights that ship with the package: a fitted ColorVAE without fitting."""
 
+from ._color_vae import ColorVAE
 from ._weights import describe_shipped, read_shipped, shipped_names
 from .persistence import revive
 
 __all__ = ["list_pretrained", "load_pretrained"]
 
 
-def list_pretrained():
+def list_pretrained() -> list[str]:
     """Names of the weights that ship with this version.
 
     Returns
@@ -18,7 +19,7 @@ def list_pretrained():
     return shipped_names()
 
 
-def load_pretrained(name="natural", device="auto", verify=True):
+def load_pretrained(name="natural", device="auto", verify=True) -> ColorVAE:
     """Load a fitted ColorVAE that ships with the package.
 
     Nothing is downloaded and nothing is unpickled.

@@ -17,6 +17,7 @@ extensions = [
 templates_path = ["_templates"]
 exclude_patterns = ["_build", "_templates"]
 html_theme = "pydata_sphinx_theme"
+html_title = f"colorvae_sk {release}"
 html_show_sourcelink = False
 
 # The templates in _templates list the members, so numpydoc need not.
@@ -28,6 +29,7 @@ sphinx_gallery_conf = {
     "doc_module": "colorvae_sk",
     "abort_on_example_error": True,
     "min_reported_time": 1,
+    "capture_repr": ("_repr_html_",),  # displays draw; they need no words
 }
 
 

@@ -51,24 +51,18 @@ vae.fit(X)
 # Restoring
 # ---------
 # With ``return_std=True``, ``predict`` gives a standard deviation for each pixel and
-# channel too. It is largest (bright) where the network is least sure.
-from colorvae_sk.plotting import plot_restoration
+# channel too; a display draws both. Error bars are largest (bright) where the network
+# is least sure.
+from colorvae_sk import RestorationDisplay
 
 faded = damage.fit_transform([flower])
-restored, std = vae.predict(faded, return_std=True)
-figure = plot_restoration(faded, restored, std, [flower], titles=["a faded flower"])
+RestorationDisplay.from_estimator(vae, faded, [flower], names=["a faded flower"])
 
 # %%
 # What else might have been
 # -------------------------
 # The true colours can't be known for sure. ``sample_posterior`` draws pictures that are
 # each plausible; where they differ, the damaged picture leaves the answer open.
-from matplotlib import pyplot as plt
+from colorvae_sk import PosteriorDisplay
 
-samples = vae.sample_posterior(faded, n_samples=4, random_state=0)
-figure, axes = plt.subplots(1, 4, figsize=(12.8, 2.6), layout="constrained")
-for axis, sample in zip(axes, samples, strict=True):
-    axis.imshow(sample[0].clip(0, 1))
-    axis.set_axis_off()
-figure.suptitle("Four samples from the posterior")
-plt.show()
+PosteriorDisplay.from_estimator(vae, faded, n_samples=4, random_state=0)

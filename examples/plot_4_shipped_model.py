@@ -22,10 +22,10 @@ from colorvae_sk import (
     GaussianNoise,
     JPEGCompression,
     MissingPixels,
+    RestorationDisplay,
     load_photos,
     load_pretrained,
 )
-from colorvae_sk.plotting import plot_restoration
 
 damages = {
     "noise": GaussianNoise(25 / 255, random_state=0),
@@ -48,5 +48,4 @@ damaged = [
 # model is least sure.
 
 vae = load_pretrained("natural")
-restored, std = vae.predict(damaged, return_std=True)
-plot_restoration(damaged, restored, std, clean, titles=list(damages))
+RestorationDisplay.from_estimator(vae, damaged, clean, names=list(damages))

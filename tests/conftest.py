@@ -1,5 +1,6 @@
 """Small photographs that every test may use."""
 
+import matplotlib
 import numpy as np
 import pytest
 import torch
@@ -23,3 +24,13 @@ def photos(photos_uint8):
 @pytest.fixture
 def generator():
     return torch.Generator().manual_seed(0)
+
+
+@pytest.fixture
+def no_window():
+    """Draw into memory; close what was drawn."""
+    matplotlib.use("agg")
+    from matplotlib import pyplot
+
+    yield
+    pyplot.close("all")

@@ -1,6 +1,5 @@
-"""The display draws what intervals claim against what they hold."""
+"""Curves are drawn of what intervals claim and hold, and of how a fit went."""
 
-import matplotlib
 import numpy as np
 import pytest
 from helpers import tiny
@@ -11,17 +10,12 @@ from sklearn.pipeline import Pipeline
 from colorvae_sk import (
     CalibrationDisplay,
     GaussianNoise,
+    HistoryDisplay,
     coverage_score,
     interval_coverage_score,
 )
 
-
-@pytest.fixture(autouse=True)
-def no_window():
-    """Draw into memory; close what was drawn."""
-    matplotlib.use("agg")
-    yield
-    matplotlib.pyplot.close("all")
+pytestmark = pytest.mark.usefixtures("no_window")
 
 
 @pytest.fixture(scope="module")
@@ -139,3 +133,64 @@ def test_images_without_any_truth_are_left_out(vae, pair):
 def test_unfitted_estimator_is_refused(pair):
     with pytest.raises(NotFittedError):
         CalibrationDisplay.from_estimator(tiny(), *pair)
+
+
+# ------------------------------------------------------------------ histories
+def curves(axis):
+    """The curves of an axis with their names; without those between stages."""
+    lines = [line for line in axis.get_lines() if len(set(line.get_xdata())) > 0]
+    return [line for line in lines if line.get_linestyle() != ":"]
+
+
+def test_history_is_drawn_epoch_by_epoch_and_stage_by_stage(photos):
+    vae = tiny(max_epochs=8, early_stopping=True, validation_fraction=0.5).fit(photos)
+    display = HistoryDisplay.from_estimator(vae)
+    history = vae.history_
+    for axis, key in zip(display.axes_[:2], ("loss", "psnr"), strict=True):
+        for side, colour in (("train", "C0"), ("valid", "C1")):
+            parts = [line for line in curves(axis) if line.get_color() == colour]
+            assert len(parts) == 4  # stages
+            drawn = np.concatenate([line.get_ydata() for line in parts])
+            assert_array_equal(drawn, [row[f"{side}_{key}"] for row in history])
+            epochs = np.concatenate([line.get_xdata() for line in parts])
+            assert_array_equal(epochs, np.arange(len(history)) + 1)
+        names = [text.get_text() for text in axis.get_legend().get_texts()]
+        assert names == ["learned from", "held out"]
+    stages = [text.get_text() for text in display.axes_[0].texts]
+    assert stages == ["colours", "restoration", "error bars", "latents"]
+
+
+def test_history_shows_what_each_latent_layer_costs(photos):
+    vae = tiny(max_epochs=4).fit(photos)
+    axis = HistoryDisplay.from_estimator(Pipeline([("restore", vae)])).axes_[2]
+    names = [text.get_text() for text in axis.get_legend().get_texts()]
+    assert names == ["colours", "scale 1/4", "scale 1/2"]
+    for i, _ in enumerate(names):
+        parts = [line for line in curves(axis) if line.get_color() == f"C{i}"]
+        drawn = np.concatenate([line.get_ydata() for line in parts])
+        assert_array_equal(drawn, [row["train_kl"][i] for row in vae.history_])
+
+
+def test_a_steep_beginning_is_out_of_view():
+    losses = [100.0, *np.linspace(1, 0, 19)]
+    row = {"stage": "all", "train_psnr": 20.0, "train_kl": [0.1]}
+    display = HistoryDisplay([row | {"train_loss": loss} for loss in losses]).plot()
+    low, high = display.axes_[0].get_ylim()
+    assert low < 0 and 0.8 < high < 1.2
+
+
+def test_history_of_one_stage_has_one_curve_and_no_marks(photos):
+    vae = tiny("dense").fit(photos)
+    axes = HistoryDisplay.from_estimator(vae).axes_
+    assert [len(axis.get_lines()) for axis in axes] == [1, 1, 1]
+    assert axes[2].get_legend().get_texts()[0].get_text() == "latent vector"
+
+
+def test_history_goes_to_axes_of_the_user_and_must_hold_something(photos):
+    axes = HistoryDisplay(tiny("dense").fit(photos).history_).plot().axes_
+    again = HistoryDisplay(tiny("dense").fit(photos).history_).plot(axes)
+    assert again.axes_[0] is axes[0] and len(axes[0].get_lines()) == 2
+    with pytest.raises(ValueError, match="history is empty"):
+        HistoryDisplay([]).plot()
+    with pytest.raises(NotFittedError):
+        HistoryDisplay.from_estimator(tiny())

@@ -4,6 +4,7 @@ import ast
 import importlib
 import subprocess
 import sys
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ FLOORS = [
         "_storage",
         "_tiling",
     },
-    {"_png", "_tiff"},
+    {"_png", "_tiff", "_history", "_latents"},
     {"_files"},
     {"networks", "losses"},
     {"_streaming"},
@@ -34,12 +35,15 @@ FLOORS = [
     {"_training"},
     {"_base"},
     {"_color_vae", "_color_vqvae", "_color_vaegan"},
-    {"persistence", "plotting", "_displays"},
+    {"_displays", "_drawing"},
+    {"_latent_displays", "_picture_displays"},
+    {"persistence", "plotting"},
     {"pretrained"},
     {"_info"},
     # "": `import colorvae_sk`, so everything
     {"cli", "_commands", "_completion", "_demo", "__main__", ""},
 ]
+DISPLAYS = ["_displays", "_latent_displays", "_picture_displays"]
 FILES = sorted(Path(colorvae_sk.__file__).parent.glob("**/*.py"))
 MODULES = [path.stem for path in FILES if path.stem not in ("__init__", "__main__")]
 
@@ -118,13 +122,23 @@ def test_public_names_are_listed_and_others_refused():
         _ = colorvae_sk.ColourVAE
 
 
+def test_editors_see_the_public_names_where_they_are():
+    package = resources.files(colorvae_sk)
+    assert package.joinpath("py.typed").is_file()
+    stub = ast.parse(package.joinpath("__init__.pyi").read_text(encoding="utf-8"))
+    imports = [node for node in stub.body if isinstance(node, ast.ImportFrom)]
+    seen = {alias.name: node.module for node in imports for alias in node.names}
+    assert seen == colorvae_sk._HOMES
+    assert all(alias.asname == alias.name for node in imports for alias in node.names)
+
+
 def test_package_is_light_to_import():
     heavy = {"torch", "skorch", "matplotlib", "skimage", "sklearn"}
     assert modules_loaded_by("import colorvae_sk") & heavy == set()
 
 
 @pytest.mark.parametrize(
-    "module", ["_images", "_pictures", "metrics", "_calibration", "_displays"]
+    "module", ["_images", "_pictures", "metrics", "_calibration", *DISPLAYS]
 )
 def test_module_does_without_torch(module):
     loaded = modules_loaded_by(f"import colorvae_sk.{module}")
