@@ -42,6 +42,7 @@ _HOMES = {
     "ms_ssim_scorer": "metrics",
     "psnr_score": "metrics",
     "psnr_scorer": "metrics",
+    "sharpness_ratio": "metrics",
     "ssim_score": "metrics",
     "ssim_scorer": "metrics",
     "load": "persistence",

@@ -12,7 +12,16 @@ import colorvae_sk
 
 # From the ground up: a module may import from its own floor and from those below.
 FLOORS = [
-    {"_blocks", "_colour_stage", "_images", "_pictures", "_storage", "_tiling"},
+    {
+        "_blocks",
+        "_ciede2000",
+        "_colour_stage",
+        "_images",
+        "_pictures",
+        "_storage",
+        "_tiling",
+    },
+    {"_distortions"},
     {"networks", "losses"},
     {"_batches", "_calibration", "_inference", "_degradation", "_jpeg", "_separable"},
     {"_weights"},
