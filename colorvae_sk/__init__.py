@@ -11,6 +11,8 @@ __version__ = "0.1.0"
 _HOMES = {
     "ColorVAE": "_color_vae",
     "CalibrationDisplay": "_displays",
+    "LatentFeatures": "_latent_features",
+    "RestorationOutlierDetector": "_detection",
     "ColorJitter": "augmentations",
     "RandomFlip": "augmentations",
     "RandomQuarterTurn": "augmentations",

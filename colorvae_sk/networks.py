@@ -70,6 +70,7 @@ from ._colour_stage import (
 
 COARSE = (4, 4)  # cells in which colours are compared: noise and blur are none
 LOCAL = 0.04  # so large an error of the colours may be one of a place: clipped noise
+SPREAD_AT_FIRST = 10.0  # brings the codes of a new bottleneck to about their prior
 MISSED_SCALE = 10.0  # brings the errors of a restoration to the size of features
 
 
@@ -319,8 +320,10 @@ class _BottleneckVAE(nn.Module):
 
     def _posterior(self, images):
         observed = torch.cat(fill_missing(images), dim=1)
-        posterior = at_least_float32(self.encoder(observed)).clamp(-16, 16)
-        return posterior.chunk(2, dim=1)
+        mu, log_sigma = at_least_float32(self.encoder(observed)).chunk(2, dim=1)
+        # Codes that begin as noise are soon ignored: these begin spread out and narrow.
+        mu, log_sigma = SPREAD_AT_FIRST * mu, log_sigma - 2
+        return mu.clamp(-16, 16), log_sigma.clamp(-16, 16)
 
     def _likelihood(self, latents):
         features = self.decoder(latents)
