@@ -14,6 +14,8 @@ from sklearn.utils.validation import check_is_fitted
 from . import augmentations, degradations
 from ._base import BaseColorVAE
 from ._color_vae import ColorVAE
+from ._detection import RestorationOutlierDetector
+from ._latent_features import LatentFeatures
 from ._storage import Packer, Unpacker, read, write
 
 __all__ = ["load", "save"]
@@ -45,7 +47,9 @@ def public_classes(module, base):
 
 CLASSES = {  # all that a file may name: nothing is looked up by import path
     "ColorVAE": ColorVAE,
+    "LatentFeatures": LatentFeatures,
     "Pipeline": Pipeline,
+    "RestorationOutlierDetector": RestorationOutlierDetector,
     **public_classes(degradations, degradations.BaseDegradation),
     **public_classes(augmentations, augmentations.BaseAugmentation),
 }
@@ -61,7 +65,8 @@ def save(estimator, path, half=False):
 
     Parameters
     ----------
-    estimator : ColorVAE, degradation or Pipeline of these
+    estimator : ColorVAE, degradation, LatentFeatures, RestorationOutlierDetector or \
+            Pipeline of these
         What was fitted. Its parameters may be plain values, degradations and
         augmentations of this package, and scikit-learn's Pipelines of these.
 
@@ -104,7 +109,7 @@ def save(estimator, path, half=False):
     """
     if type(estimator) not in CLASSES.values() or not hasattr(estimator, "fit"):
         raise TypeError(
-            "Expected a ColorVAE, a degradation of colorvae_sk or a Pipeline of these, "
+            "Expected what colorvae_sk can fit, or a Pipeline of such steps, "
             f"got {estimator!r:.200}. Store others by joblib.dump."
         )
     check_is_fitted(estimator)

@@ -79,6 +79,9 @@ def test_classical_methods_help(benchmark, picture):
         ("fit_overhead.py --quick", "dense"),
         ("damage.py --repeats 1 --batch-size 2", "blind mixture"),
         ("import_time.py --repeats 1", "import colorvae_sk"),
+        ("losses.py --quick", "ciede2000"),
+        ("features.py --quick", "ColorVAE"),
+        ("detection.py --quick", "brick"),
     ],
 )
 def test_script_prints_its_table(
