@@ -70,7 +70,7 @@ from ._colour_stage import (
 
 COARSE = (4, 4)  # cells in which colours are compared: noise and blur are none
 LOCAL = 0.04  # so large an error of the colours may be one of a place: clipped noise
-SPREAD_AT_FIRST = 10.0  # brings the codes of a new bottleneck to about their prior
+SPREAD_AT_FIRST = 10.0  # lifts the codes of a new bottleneck out of their own noise
 MISSED_SCALE = 10.0  # brings the errors of a restoration to the size of features
 
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from helpers import tiny
 from numpy.testing import assert_allclose, assert_array_equal
-from sklearn.ensemble import IsolationForest
 from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
 
 from colorvae_sk import MissingPixels, RestorationOutlierDetector, load, save
 from colorvae_sk._anomaly import boxes, checkerboard, evidence, fit_normal, strangeness
@@ -58,7 +58,7 @@ def test_evidence_is_the_mean_log_of_squared_residuals():
     values, weight = evidence(image, restored, std, 2.0)
     assert_allclose(values, np.log(4 + 0.01))
     assert weight[8, 8] == pytest.approx(1, abs=1e-2)
-    assert weight[0, 0] == pytest.approx(0.25, abs=0.1)  # a quarter of the window
+    assert 0.25 < weight[0, 0] < 0.4  # a quarter of the window, and its middle
     values, weight = evidence(image, restored, std, 0)
     assert_allclose(values, 2)
     assert weight[3, 4] == 0.5
@@ -204,4 +204,4 @@ def test_sides_are_whole_pixels(sides, photos):
 
 def test_estimator_must_restore(photos):
     with pytest.raises(ValueError, match="'estimator' parameter"):
-        RestorationOutlierDetector(IsolationForest).fit(photos)
+        RestorationOutlierDetector(LogisticRegression()).fit(photos)

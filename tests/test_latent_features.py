@@ -3,6 +3,7 @@
 import joblib
 import numpy as np
 import pytest
+import torch
 from helpers import tiny
 from numpy.testing import assert_array_equal
 from sklearn.datasets import load_digits
@@ -11,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
-from colorvae_sk import ColorVAE, LatentFeatures, load, save
+from colorvae_sk import LatentFeatures, load, save
 
 
 @pytest.fixture(scope="module")
@@ -59,10 +60,15 @@ def test_digits_are_told_apart_in_a_search(digits):
     assert 0.1 < few < many
 
 
-def test_codes_begin_spread_out_and_narrow(digits):
-    """Else a plain VAE of rows ignores most of them for good."""
-    vae = ColorVAE(max_epochs=1, lr=1e-9, random_state=0).fit(digits[0])
-    assert 0.1 < vae.encode(digits[0]).std(axis=0).mean() < 10
+@pytest.mark.parametrize("architecture", ["conv", "dense"])
+def test_codes_do_not_begin_as_noise(architecture, photos):
+    """Else the decoder comes to ignore most of them for good."""
+    vae = tiny(architecture, lr=1e-9).fit(photos)
+    images = torch.from_numpy(np.moveaxis(photos, -1, 1))
+    with torch.no_grad():
+        mu, log_sigma = vae.net_.module_._posterior(images)
+    assert mu.std(dim=0).mean() > 0.2 * log_sigma.exp().mean()
+    assert mu.std() < 10
 
 
 def test_missing_values_are_allowed(digits):
