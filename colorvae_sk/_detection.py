@@ -142,7 +142,7 @@ class RestorationOutlierDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator
         self._normal = fit_normal(samples)
         highest = np.array([strangeness(*each, *self._normal).max() for each in maps])
         elbo = self.estimator_.score_samples(plain(X))
-        self._usual = [middle_and_spread(x) for x in (np.log(highest), -elbo)]
+        self._usual = [middle_and_spread(x) for x in both_signs(highest, elbo)]
         share = 100 * self.contamination
         self.threshold_ = float(np.percentile(highest, 100 - share))
         self.offset_ = float(np.percentile(self._score(highest, elbo), share))
@@ -309,8 +309,9 @@ class RestorationOutlierDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator
 
     def _score(self, highest, elbo):
         """Minus the larger of both strangenesses, in standard deviations."""
-        pairs = zip((np.log(highest), -elbo), self._usual, strict=True)
-        return -np.max([(x - middle) / spread for x, (middle, spread) in pairs], axis=0)
+        pairs = zip(both_signs(highest, elbo), self._usual, strict=True)
+        scaled = [(x - middle) / spread for x, (middle, spread) in pairs]
+        return -np.fmax(*scaled)  # where nothing is observed, there is no bound
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -339,7 +340,12 @@ def draw_pixels(maps, rng):
     return rows[rng.permutation(len(rows))[:N_PIXELS]]
 
 
+def both_signs(highest, elbo):
+    """The two signs that a picture is strange; more is stranger."""
+    return np.log(np.maximum(highest, 1e-6)), -elbo
+
+
 def middle_and_spread(values):
-    """Median, and standard deviation as the middle half has it."""
-    low, middle, high = np.percentile(values, [25, 50, 75])
+    """Median, and standard deviation as the middle half has it, of what is not NaN."""
+    low, middle, high = np.nanpercentile(values, [25, 50, 75])
     return float(middle), float((high - low) / 1.349 + 1e-9)

@@ -70,7 +70,6 @@ from ._colour_stage import (
 
 COARSE = (4, 4)  # cells in which colours are compared: noise and blur are none
 LOCAL = 0.04  # so large an error of the colours may be one of a place: clipped noise
-SPREAD_AT_FIRST = 10.0  # lifts the codes of a new bottleneck out of their own noise
 MISSED_SCALE = 10.0  # brings the errors of a restoration to the size of features
 
 
@@ -274,6 +273,18 @@ class LadderVAE(nn.Module):
         return self(nothing, noise=noise)[0]
 
 
+class SpreadOut(nn.Module):
+    """Let codes begin above their noise: those that don't are soon ignored for good.
+
+    Means (the first half of the units) are multiplied by 10, and the logarithm of the
+    standard deviation (the second) is lowered by 2.
+    """
+
+    def forward(self, posterior):
+        mu, log_sigma = posterior.chunk(2, dim=1)
+        return torch.cat([10 * mu, log_sigma - 2], dim=1)
+
+
 class _BottleneckVAE(nn.Module):
     """A classical VAE: q(z | y) of one vector per image, p(x | z), z ~ N(0, I).
 
@@ -320,10 +331,8 @@ class _BottleneckVAE(nn.Module):
 
     def _posterior(self, images):
         observed = torch.cat(fill_missing(images), dim=1)
-        mu, log_sigma = at_least_float32(self.encoder(observed)).chunk(2, dim=1)
-        # Codes that begin as noise are soon ignored: these begin spread out and narrow.
-        mu, log_sigma = SPREAD_AT_FIRST * mu, log_sigma - 2
-        return mu.clamp(-16, 16), log_sigma.clamp(-16, 16)
+        posterior = at_least_float32(self.encoder(observed)).clamp(-16, 16)
+        return posterior.chunk(2, dim=1)
 
     def _likelihood(self, latents):
         features = self.decoder(latents)
@@ -365,7 +374,10 @@ class DenseVAE(_BottleneckVAE):
         shape = (n_channels, *self.fixed_size)
         n_values = math.prod(shape)
         self.encoder = nn.Sequential(
-            nn.Flatten(), *dense(2 * n_values, 128, 64, 32), nn.Linear(32, 2 * n_latent)
+            nn.Flatten(),
+            *dense(2 * n_values, 128, 64, 32),
+            nn.Linear(32, 2 * n_latent),
+            SpreadOut(),
         )
         self.decoder = nn.Sequential(*dense(n_latent, 64, 128, 256))
         self.mean, self.sigma = (
@@ -395,6 +407,7 @@ class ConvVAE(_BottleneckVAE):
             *self._down(2 * n_channels, *widths),
             nn.Flatten(),
             nn.Linear(n_coarse, 2 * n_latent),
+            SpreadOut(),
         )
         self.decoder = nn.Sequential(
             nn.Linear(n_latent, n_coarse),

@@ -141,6 +141,14 @@ def test_missing_pixels_are_not_strange(detector):
     assert np.isfinite(detector.score_samples(X)).all()
 
 
+def test_picture_of_which_nothing_is_observed_is_not_strange(detector):
+    X = waves(2)
+    X[1] = np.nan
+    scores = detector.score_samples(X)
+    assert np.isfinite(scores).all() and scores[1] > detector.offset_
+    assert len(detector.detect(X)[1]) == 0
+
+
 def test_rows_that_are_images_have_maps_of_pixels():
     X = waves(12)
     vae = tiny(image_shape=(32, 32), max_epochs=2)
