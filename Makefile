@@ -27,6 +27,9 @@ bench: .venv/with-bench
 	$(BIN)/python benchmarks/damage.py --repeats 1
 	$(BIN)/python benchmarks/speed.py --repeats 3
 	$(BIN)/python benchmarks/quality.py --quick
+	$(BIN)/python benchmarks/losses.py --quick
+	$(BIN)/python benchmarks/features.py --quick
+	$(BIN)/python benchmarks/detection.py --quick
 
 .venv/with-%: .venv/created setup.py pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[$*]"
