@@ -52,7 +52,8 @@ class ColorVAE(BaseColorVAE):
         of the mean squared error, PSNR itself; "laplace" that of the mean absolute
         error, for which single large errors count less. The others are half of one of
         these and half of what they are named after: structure at several scales, the
-        strength of each frequency, and the colour difference, for sRGB images. Rows without `image_shape` know the first two. See :doc:`/losses`.
+        strength of each frequency, and the colour difference, for sRGB images. Rows
+        without `image_shape` know the first two. See :doc:`/losses`.
 
     free_bits : float, default=None
         Nats per value, in each latent layer, that cost nothing [4]_. None: 0.02 for the
