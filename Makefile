@@ -39,6 +39,9 @@ bench: .venv/with-bench
 	$(BIN)/python benchmarks/share.py --repeats 1 --megapixels 1
 	$(BIN)/python benchmarks/folder.py --files 100 1000 --seconds 5
 	$(BIN)/python benchmarks/quality.py --quick
+	$(BIN)/python benchmarks/losses.py --quick
+	$(BIN)/python benchmarks/features.py --quick
+	$(BIN)/python benchmarks/detection.py --quick
 
 .venv/with-%: .venv/created setup.py pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[$*]"

@@ -3,10 +3,12 @@
 from ._color_vae import ColorVAE as ColorVAE
 from ._coverage import coverage_score as coverage_score
 from ._coverage import interval_coverage_score as interval_coverage_score
+from ._detection import RestorationOutlierDetector as RestorationOutlierDetector
 from ._displays import CalibrationDisplay as CalibrationDisplay
 from ._displays import HistoryDisplay as HistoryDisplay
 from ._latent_displays import LatentDisplay as LatentDisplay
 from ._latent_displays import TraversalDisplay as TraversalDisplay
+from ._latent_features import LatentFeatures as LatentFeatures
 from ._picture_displays import PosteriorDisplay as PosteriorDisplay
 from ._picture_displays import RestorationDisplay as RestorationDisplay
 from ._self_supervised import make_masked_psnr_scorer as make_masked_psnr_scorer
@@ -42,6 +44,7 @@ from .metrics import ms_ssim_score as ms_ssim_score
 from .metrics import ms_ssim_scorer as ms_ssim_scorer
 from .metrics import psnr_score as psnr_score
 from .metrics import psnr_scorer as psnr_scorer
+from .metrics import sharpness_ratio as sharpness_ratio
 from .metrics import ssim_score as ssim_score
 from .metrics import ssim_scorer as ssim_scorer
 from .persistence import load as load

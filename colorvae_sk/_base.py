@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from ._blocks import initialise
 from ._calibration import CalibrationMixin
 from ._checkpoint import file_for
+from ._distortions import check_loss
 from ._history import NotebookMixin
 from ._images import _FULL_RANGES, ImageInputMixin, as_images
 from ._inference import Restorer
@@ -79,6 +80,8 @@ class BaseColorVAE(
         "random_state": ["random_state"],
     }
 
+    loss = "gaussian"  # of a subclass that does not let it be chosen
+
     # ------------------------------------------------------------- learning
     def fit(self, X, y=None) -> Self:
         """Learn to restore.
@@ -136,6 +139,7 @@ class BaseColorVAE(
             if is_new:
                 self._begin(images)
             self._check_channels(images)
+            check_loss(self.loss, self.n_channels_, self._is_plain)
             file = None
             if folder is not None:
                 is_random = is_new and self.weights is None

@@ -6,6 +6,7 @@ from typing import ClassVar
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from ._base import BaseColorVAE
+from ._distortions import LOSSES
 from .networks import ConvVAE, DenseVAE, LadderVAE
 
 NETWORKS = {"ladder": LadderVAE, "conv": ConvVAE, "dense": DenseVAE}
@@ -44,6 +45,15 @@ class ColorVAE(BaseColorVAE):
 
     beta : float, default=1.0
         Price of information [3]_; 1 gives the evidence lower bound.
+
+    loss : {"gaussian", "laplace", "ms_ssim", "frequency", "ciede2000"}, \
+            default="gaussian"
+        How a restoration is compared with the clean image. "gaussian" is the logarithm
+        of the mean squared error, PSNR itself; "laplace" that of the mean absolute
+        error, for which single large errors count less. The others are half of one of
+        these and half of what they are named after: structure at several scales, the
+        strength of each frequency, and the colour difference, for sRGB images. Rows
+        without `image_shape` know the first two. See :doc:`/losses`.
 
     free_bits : float, default=None
         Nats per value, in each latent layer, that cost nothing [4]_. None: 0.02 for the
@@ -218,6 +228,7 @@ class ColorVAE(BaseColorVAE):
         "widths": [tuple, list],
         "n_blocks": [Interval(Integral, 1, None, closed="left"), tuple, list],
         "n_latent": [Interval(Integral, 1, None, closed="left"), None],
+        "loss": [StrOptions({*LOSSES})],
     }
 
     def __init__(
@@ -227,6 +238,7 @@ class ColorVAE(BaseColorVAE):
         n_blocks=2,
         n_latent=None,
         beta=1.0,
+        loss="gaussian",
         free_bits=None,
         degradation="blind",
         augmentation="auto",
@@ -256,6 +268,7 @@ class ColorVAE(BaseColorVAE):
         self.n_blocks = n_blocks
         self.n_latent = n_latent
         self.beta = beta
+        self.loss = loss
         self.free_bits = free_bits
         self.degradation = degradation
         self.augmentation = augmentation

@@ -12,7 +12,8 @@ from tqdm.auto import tqdm
 
 from ._batches import Batches
 from ._blocks import may_miss
-from .losses import LENIENT, per_layer, squared_error
+from ._distortions import squared_error
+from .losses import LENIENT, per_layer
 
 EASY_START = 50  # steps over which the learning rate rises
 ACTIVE = 0.01  # nats per code: a latent unit that costs less says nothing

@@ -12,6 +12,7 @@ from skorch.helper import predefined_split
 
 from ._batches import BatchSource, TrainingImages
 from ._checkpoint import Checkpoint, keep, read
+from ._distortions import OF_CELLS
 from ._muon import MuonAdamW
 from ._net import (
     GradientGuard,
@@ -58,6 +59,7 @@ class TrainingMixin:
                 network,
                 criterion__with_error_bars=stage in network.stages_of("sigma"),
                 criterion__tolerance=TOLERANCES.get(stage, STRICT),
+                criterion__loss=self._loss_of(stage, network),
                 train_split=None if held_out is None else predefined_split(held_out),
                 iterator_train__source=source,
                 iterator_valid__source=source,
@@ -70,6 +72,11 @@ class TrainingMixin:
             keep(file, self._fit_so_far(n_done) | {"module": network.state_dict()})
         self.net_, self.n_fits_ = self._wrap(network), self.n_fits_ + 1
         self._warn_of_collapse()
+
+    def _loss_of(self, stage, network):
+        """The distortion of a stage; few mean colours have no structure to compare."""
+        is_global = stage in network.global_stages
+        return "gaussian" if is_global and self.loss not in OF_CELLS else self.loss
 
     def _go_on(self, network, file):
         """Stages that were learned before the fit was cut off, and what of the next."""

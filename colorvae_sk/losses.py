@@ -10,24 +10,12 @@ from statistics import NormalDist
 import torch
 from torch import nn
 
+from ._distortions import LOSSES, masked
+
 COVERAGE = 0.9  # of the intervals that the error bars are fitted by
 REACH = NormalDist().inv_cdf((1 + COVERAGE) / 2)  # half their width, in sigmas
 SMALLEST = 1e-6  # residual that is told from none
 LENIENT, STRICT = 1e-2, 1e-5  # tolerances, mean squared errors: of 20 and of 50 dB
-
-
-def masked(values, observed):
-    """Values where they were observed and zero elsewhere, without NaN gradients."""
-    return torch.where(observed, values, 0.0)
-
-
-def squared_error(restored, target):
-    """Mean squared error of each image, and how many of its values were observed."""
-    observed = target.isfinite()
-    difference = restored - masked(target, observed)
-    n_values = observed.flatten(1).sum(1).to(restored.dtype)
-    total = masked(difference, observed).square().flatten(1).sum(1)
-    return total / n_values.clamp_min(1), n_values
 
 
 def gaussian_nll(restored, log_sigma, target):
@@ -72,11 +60,12 @@ class NegativeELBO(nn.Module):
 
     The distortion is 0.5 * log(mean squared error + tolerance) of each image: the
     Gaussian negative log likelihood per value at its best variance [1]_, up to a
-    constant, and the PSNR itself up to a factor. Below the tolerance little is gained:
-    else images that are hardly damaged, which any change makes worse, would keep a
-    network that has just begun from changing any. The Kullback-Leibler divergence is
-    divided by the number of values of the image. The error bars are fitted by their
-    intervals (`interval_error`); the restoration is held fixed for it.
+    constant, and the PSNR itself up to a factor; `loss` names others. Below the
+    tolerance little is gained: else images that are hardly damaged, which any change
+    makes worse, would keep a network that has just begun from changing any. The
+    Kullback-Leibler divergence is divided by the number of values of the image. The
+    error bars are fitted by their intervals (`interval_error`); the restoration is
+    held fixed for it.
 
     Parameters
     ----------
@@ -90,6 +79,8 @@ class NegativeELBO(nn.Module):
         Whether to fit the error bars.
     tolerance : float
         Mean squared error below which little is gained.
+    loss : str
+        The distortion, one of `LOSSES`.
 
     Attributes
     ----------
@@ -115,17 +106,18 @@ class NegativeELBO(nn.Module):
         units=None,
         with_error_bars=True,
         tolerance=STRICT,
+        loss="gaussian",
     ):
         super().__init__()
         self.beta, self.free_bits, self.units = beta, free_bits, units
         self.with_error_bars, self.tolerance = with_error_bars, tolerance
-        self.warmup, self.leniency = 1.0, 1.0
+        self.loss, self.warmup, self.leniency = loss, 1.0, 1.0
 
     def forward(self, prediction, target):
         restored, log_sigma, latent_cost = prediction
-        error, n_values = squared_error(restored, target)
+        n_values = target.isfinite().flatten(1).sum(1).to(restored.dtype)
         tolerance = self.tolerance * (self.leniency if self.training else 1)
-        distortion = 0.5 * torch.log(error + tolerance)
+        distortion = LOSSES[self.loss](restored, target, tolerance)
         cost = per_layer(latent_cost, self.units)
         information = cost / n_values.clamp_min(1)[:, None]
         price = (information - self.free_bits).clamp_min(0).sum(1)

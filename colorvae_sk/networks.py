@@ -286,6 +286,18 @@ class LadderVAE(nn.Module):
         return self(nothing, noise=noise)[0]
 
 
+class SpreadOut(nn.Module):
+    """Let codes begin above their noise: those that don't are soon ignored for good.
+
+    Means (the first half of the units) are multiplied by 10, and the logarithm of the
+    standard deviation (the second) is lowered by 2.
+    """
+
+    def forward(self, posterior):
+        mu, log_sigma = posterior.chunk(2, dim=1)
+        return torch.cat([10 * mu, log_sigma - 2], dim=1)
+
+
 class _BottleneckVAE(nn.Module):
     """A classical VAE: q(z | y) of one vector per image, p(x | z), z ~ N(0, I).
 
@@ -379,7 +391,10 @@ class DenseVAE(_BottleneckVAE):
         shape = (n_channels, *self.fixed_size)
         n_values = math.prod(shape)
         self.encoder = nn.Sequential(
-            nn.Flatten(), *dense(2 * n_values, 128, 64, 32), nn.Linear(32, 2 * n_latent)
+            nn.Flatten(),
+            *dense(2 * n_values, 128, 64, 32),
+            nn.Linear(32, 2 * n_latent),
+            SpreadOut(),
         )
         self.decoder = nn.Sequential(*dense(n_latent, 64, 128, 256))
         self.mean, self.sigma = (
@@ -409,6 +424,7 @@ class ConvVAE(_BottleneckVAE):
             *self._down(2 * n_channels, *widths),
             nn.Flatten(),
             nn.Linear(n_coarse, 2 * n_latent),
+            SpreadOut(),
         )
         self.decoder = nn.Sequential(
             nn.Linear(n_latent, n_coarse),

@@ -15,6 +15,8 @@ from . import augmentations, degradations
 from ._base import BaseColorVAE
 from ._calibration import Calibration
 from ._color_vae import ColorVAE
+from ._detection import RestorationOutlierDetector
+from ._latent_features import LatentFeatures
 from ._storage import Packer, Unpacker, read, write
 
 __all__ = ["load", "save"]
@@ -49,7 +51,9 @@ def public_classes(module, base):
 
 CLASSES = {  # all that a file may name: nothing is looked up by import path
     "ColorVAE": ColorVAE,
+    "LatentFeatures": LatentFeatures,
     "Pipeline": Pipeline,
+    "RestorationOutlierDetector": RestorationOutlierDetector,
     **public_classes(degradations, degradations.BaseDegradation),
     **public_classes(augmentations, augmentations.BaseAugmentation),
 }
@@ -65,7 +69,8 @@ def save(estimator, path, half=False) -> None:
 
     Parameters
     ----------
-    estimator : ColorVAE, degradation or Pipeline of these
+    estimator : ColorVAE, degradation, LatentFeatures, RestorationOutlierDetector or \
+            Pipeline of these
         What was fitted. Its parameters may be plain values, degradations and
         augmentations of this package, and scikit-learn's Pipelines of these.
 
@@ -108,7 +113,7 @@ def save(estimator, path, half=False) -> None:
     """
     if type(estimator) not in CLASSES.values() or not hasattr(estimator, "fit"):
         raise TypeError(
-            "Expected a ColorVAE, a degradation of colorvae_sk or a Pipeline of these, "
+            "Expected what colorvae_sk can fit, or a Pipeline of such steps, "
             f"got {estimator!r:.200}. Store others by joblib.dump."
         )
     check_is_fitted(estimator)

@@ -82,6 +82,9 @@ def test_classical_methods_help(benchmark, picture):
         ("size.py --megapixels 0.01 0.1 --std", "peak beside them, MiB"),
         ("share.py --repeats 1 --small 4 --megapixels 0.3", "one large"),
         ("folder.py --files 3 8 --seconds 0.5", "peak memory, MiB"),
+        ("losses.py --quick", "ciede2000"),
+        ("features.py --quick", "ColorVAE"),
+        ("detection.py --quick", "brick"),
     ],
 )
 def test_script_prints_its_table(

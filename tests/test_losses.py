@@ -8,13 +8,8 @@ import torch
 from numpy.testing import assert_allclose
 from scipy.stats import norm
 
-from colorvae_sk.losses import (
-    STRICT,
-    NegativeELBO,
-    gaussian_nll,
-    interval_error,
-    squared_error,
-)
+from colorvae_sk._distortions import squared_error
+from colorvae_sk.losses import STRICT, NegativeELBO, gaussian_nll, interval_error
 
 
 @pytest.fixture

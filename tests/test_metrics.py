@@ -28,6 +28,7 @@ from colorvae_sk.metrics import (
     ms_ssim_scorer,
     psnr_score,
     psnr_scorer,
+    sharpness_ratio,
     ssim_score,
     ssim_scorer,
 )
@@ -280,6 +281,50 @@ def test_ms_ssim_forgives_noise_that_coarse_scales_do_not_show():
     clean = np.tile(0.5 + 0.4 * np.sin(np.arange(88) * 2 * np.pi / 44), (1, 88, 1))
     noisy = clean + np.random.default_rng(0).normal(0, 0.1, clean.shape)
     assert ms_ssim_score(clean, noisy) > ssim_score(clean, noisy) + 0.2
+
+
+# ------------------------------------------------------------------ sharpness
+@pytest.mark.parametrize("shape", [(2, 16, 16, 3), (1, 3, 9, 1), (2, 12, 12)])
+def test_sharpness_is_the_energy_of_the_laplacian(shape):
+    clean, restored = np.random.default_rng(0).random((2, *shape))
+    kernel = [[0, 1, 0], [1, -4, 1], [0, 1, 0]]
+
+    def energy(image):
+        channels = np.moveaxis(image.reshape(*image.shape[:2], -1), -1, 0)
+        return np.mean([convolve2d(c, kernel, mode="valid") ** 2 for c in channels])
+
+    ratios = [energy(r) / energy(c) for c, r in zip(clean, restored, strict=True)]
+    assert sharpness_ratio(clean, restored) == pytest.approx(np.mean(ratios))
+
+
+def test_sharpness_falls_with_contrast_and_blur_and_rises_with_noise(photos):
+    rng = np.random.default_rng(0)
+    assert sharpness_ratio(photos, photos) == 1
+    assert sharpness_ratio(photos, 0.5 * photos) == pytest.approx(0.25)
+    noisy = photos + rng.normal(0, 0.1, photos.shape)
+    assert sharpness_ratio(photos, noisy) > 1.5
+    soft = 0.5 * (photos + np.roll(photos, 1, axis=2))
+    assert sharpness_ratio(photos, soft) < 0.8
+
+
+def test_sharpness_sees_only_pixels_whose_neighbours_are_there(photos):
+    damaged, restored = photos.astype(float), 0.5 * photos.astype(float)
+    damaged[:, 5, 5] = np.nan
+    before = sharpness_ratio(damaged, restored)
+    restored[:, 5, 5] = 7.0
+    assert sharpness_ratio(damaged, restored) == before
+    restored[:, 5, 4] = 7.0  # its own neighbours do see it
+    assert sharpness_ratio(damaged, restored) > before
+
+
+def test_flat_images_have_no_sharpness_to_compare_with(photos):
+    clean = np.concatenate([photos[:1], np.full_like(photos[:1], 0.5)])
+    restored = np.concatenate([0.5 * photos[:1], photos[:1]])
+    assert sharpness_ratio(clean, restored) == pytest.approx(0.25)
+    with pytest.raises(ValueError, match="nothing to compare"):
+        sharpness_ratio(clean[1:], restored[1:])
+    with pytest.raises(ValueError, match="nothing to compare"):
+        sharpness_ratio(photos[:, :2], photos[:, :2])  # too small
 
 
 @pytest.mark.parametrize("pair", SHARMA, ids=lambda pair: str(pair[-1]))
