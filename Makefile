@@ -27,6 +27,7 @@ bench: .venv/with-bench
 	$(BIN)/python benchmarks/damage.py --repeats 1
 	$(BIN)/python benchmarks/speed.py --repeats 3
 	$(BIN)/python benchmarks/quality.py --quick
+	$(BIN)/python benchmarks/family.py --quick
 
 .venv/with-%: .venv/created setup.py pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[$*]"

@@ -106,7 +106,7 @@ class TrainingMixin:
     def _augmentations(self, network):
         """The augmentations as a list."""
         if isinstance(self.augmentation, str):
-            is_photo = network.fixed_size is None
+            is_photo = network.fixed_size is None and not self._is_plain
             return [RandomFlip(), RandomQuarterTurn()] if is_photo else []
         if isinstance(self.augmentation, BaseAugmentation):
             return [self.augmentation]

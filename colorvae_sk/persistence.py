@@ -14,6 +14,8 @@ from sklearn.utils.validation import check_is_fitted
 from . import augmentations, degradations
 from ._base import BaseColorVAE
 from ._color_vae import ColorVAE
+from ._color_vaegan import ColorVAEGAN
+from ._color_vqvae import ColorVQVAE
 from ._storage import Packer, Unpacker, read, write
 
 __all__ = ["load", "save"]
@@ -44,7 +46,7 @@ def public_classes(module, base):
 
 
 CLASSES = {  # all that a file may name: nothing is looked up by import path
-    "ColorVAE": ColorVAE,
+    **{kind.__name__: kind for kind in (ColorVAE, ColorVAEGAN, ColorVQVAE)},
     "Pipeline": Pipeline,
     **public_classes(degradations, degradations.BaseDegradation),
     **public_classes(augmentations, augmentations.BaseAugmentation),
@@ -61,7 +63,7 @@ def save(estimator, path, half=False):
 
     Parameters
     ----------
-    estimator : ColorVAE, degradation or Pipeline of these
+    estimator : ColorVAE or a relative, degradation or Pipeline of these
         What was fitted. Its parameters may be plain values, degradations and
         augmentations of this package, and scikit-learn's Pipelines of these.
 
@@ -104,8 +106,8 @@ def save(estimator, path, half=False):
     """
     if type(estimator) not in CLASSES.values() or not hasattr(estimator, "fit"):
         raise TypeError(
-            "Expected a ColorVAE, a degradation of colorvae_sk or a Pipeline of these, "
-            f"got {estimator!r:.200}. Store others by joblib.dump."
+            "Expected a ColorVAE or a relative, a degradation of colorvae_sk or a "
+            f"Pipeline of these, got {estimator!r:.200}. Store others by joblib.dump."
         )
     check_is_fitted(estimator)
     packer = ObjectPacker(half)
@@ -123,7 +125,7 @@ def load(path):
 
     Returns
     -------
-    estimator : ColorVAE, degradation or Pipeline
+    estimator : ColorVAE or a relative, degradation or Pipeline
         As it was saved: the same parameters and fitted attributes. Without ``half`` it
         restores the same to the last bit on the same machine.
 

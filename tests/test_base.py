@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 import torch
-from helpers import every_architecture, tiny, weights
+from helpers import every_model, tiny, weights
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.pipeline import Pipeline
@@ -38,7 +38,7 @@ def test_same_seed_gives_the_same_weights(photos):
     assert np.any(next(unseeded) != next(unseeded))
 
 
-@every_architecture
+@every_model
 def test_refit_forgets_what_was_learned(architecture, photos):
     once, vae = tiny(architecture).fit(photos), tiny(architecture).fit(photos[:, :9])
     assert_array_equal(weights(vae.fit(photos)), weights(once))
@@ -46,14 +46,15 @@ def test_refit_forgets_what_was_learned(architecture, photos):
     assert vae.patch_size_ == (16, 16)
 
 
-def test_global_random_states_and_threads_are_left_alone(photos):
+@every_model
+def test_global_random_states_and_threads_are_left_alone(architecture, photos):
     def state():
         kind, keys, position, *_ = np.random.get_state()
         tail = kind, position, random.getstate(), torch.get_num_threads()
         return keys.tolist(), torch.get_rng_state().tolist(), *tail
 
     before = state()
-    vae = tiny(early_stopping=True).fit(photos)
+    vae = tiny(architecture, early_stopping=True).fit(photos)
     vae.partial_fit(photos).predict(photos, return_std=True)
     vae.sample_posterior(photos, random_state=0)
     vae.sample(random_state=0)
@@ -61,7 +62,7 @@ def test_global_random_states_and_threads_are_left_alone(photos):
     assert state() == before
 
 
-@every_architecture
+@every_model
 def test_partial_fit_goes_on(architecture, photos):
     vae = tiny(architecture)
     assert vae.partial_fit(photos) is vae

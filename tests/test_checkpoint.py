@@ -9,7 +9,7 @@ import textwrap
 import numpy as np
 import pytest
 import torch
-from helpers import every_architecture, tiny, weights
+from helpers import ARCHITECTURES, every_model, tiny, weights
 from numpy.testing import assert_array_equal
 from sklearn.model_selection import GridSearchCV
 from skorch.callbacks import Callback
@@ -67,11 +67,12 @@ def cut_off(vae, photos, after, **fit_params):
 
 def options_for(architecture):
     """Long enough that there is something to cut."""
-    return OPTIONS | {"max_epochs": 6} if architecture == "ladder" else OPTIONS
+    is_short = architecture in ARCHITECTURES[1:]
+    return OPTIONS if is_short else OPTIONS | {"max_epochs": 6}
 
 
-@every_architecture
-@pytest.mark.parametrize("after", [1, 3, 4, 7])
+@every_model
+@pytest.mark.parametrize("after", [1, 3, 4, 7, 18])
 def test_fit_that_was_cut_off_ends_with_the_same_weights(
     architecture, after, photos, tmp_path
 ):

@@ -12,14 +12,15 @@ import colorvae_sk
 
 # From the ground up: a module may import from its own floor and from those below.
 FLOORS = [
-    {"_blocks", "_colour_stage", "_images", "_pictures", "_storage", "_tiling"},
+    {"_blocks", "_images", "_pictures", "_storage", "_tiling"},
+    {"_colour_stage", "_critic", "_quantised"},
     {"networks", "losses"},
     {"_batches", "_calibration", "_inference", "_degradation", "_jpeg", "_separable"},
     {"_weights"},
     {"_blur", "_colour", "_compression", "_holes", "_noise", "_resolution"},
     {"degradations", "augmentations", "metrics", "_coverage", "datasets"},
     {"_self_supervised"},
-    {"_checkpoint", "_net"},
+    {"_adversary", "_checkpoint", "_net"},
     {"_training"},
     {"_base"},
     {"_color_vae", "_color_vqvae", "_color_vaegan"},
