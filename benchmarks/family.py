@@ -38,7 +38,7 @@ FAMILY = {
     "ColorVQVAE": ColorVQVAE(),
     "ColorVAEGAN": ColorVAEGAN(),
     "ColorVAE (conv)": ColorVAE("conv"),
-    "ColorVAE (dense)": ColorVAE("dense", patch_size=8),
+    "ColorVAE (dense)": ColorVAE("dense"),
 }
 
 

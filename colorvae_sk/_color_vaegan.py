@@ -116,9 +116,9 @@ class ColorVAEGAN(ColorVAE):
     weights : str, default=None
         What to start from: the path of a file that `save` wrote, of this class or of a
         ladder of `ColorVAE`, or the name of weights that ship with the package
-        (`list_pretrained`). `widths`, `n_blocks`, `n_latent` are
-        then those of the file; X must have as many channels. What the file has not
-        begins with random weights. None: random weights.
+        (`list_pretrained`). `widths`, `n_blocks` and `n_latent` are then those of the
+        file; X must have as many channels. What the file lacks begins with random
+        weights. None: random weights.
 
     callbacks : list of skorch callbacks, default=None
         The user's own; they are cloned for each stage.

@@ -35,7 +35,7 @@ class ColorVQVAE(ColorVAE):
         Length of the code vectors (None: 4); that of the colours' is twice as long.
 
     n_embeddings : int, default=64
-        Code vectors of each latent layer.
+        Code vectors of each latent layer, at most 1024.
 
     beta : float, default=1.0
         Price of information: of -log p(code), by which the prior over the codes is
@@ -111,10 +111,9 @@ class ColorVQVAE(ColorVAE):
     weights : str, default=None
         What to start from: the path of a file that `save` wrote, of this class or of a
         ladder of `ColorVAE`, or the name of weights that ship with the package
-        (`list_pretrained`). `widths`, `n_blocks`, `n_latent` and `n_embeddings`,
-        if it has any, are
-        then those of the file; X must have as many channels. What the file has not
-        begins with random weights. None: random weights.
+        (`list_pretrained`). `widths`, `n_blocks`, `n_latent` and, if it has any,
+        `n_embeddings` are then those of the file; X must have as many channels. What
+        the file lacks begins with random weights. None: random weights.
 
     callbacks : list of skorch callbacks, default=None
         The user's own; they are cloned for each stage.
@@ -197,7 +196,7 @@ class ColorVQVAE(ColorVAE):
 
     _parameter_constraints: ClassVar[dict] = {
         **ColorVAE._parameter_constraints,
-        "n_embeddings": [Interval(Integral, 2, 4096, closed="both")],
+        "n_embeddings": [Interval(Integral, 2, 1024, closed="both")],
     }
     del _parameter_constraints["architecture"], _parameter_constraints["free_bits"]
     _networks: ClassVar[dict] = {"ladder": QuantisedLadderVAE}

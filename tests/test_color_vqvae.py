@@ -78,11 +78,11 @@ def test_codes_are_drawn_as_often_as_the_prior_says(layer, features, generator):
     assert prior.std(1).max() > 0.1
 
 
-@pytest.mark.parametrize("n_embeddings", [2, 64, 512])
+@pytest.mark.parametrize("n_embeddings", [2, 64, 1024])
 def test_normal_numbers_of_codes_choose_the_same_codes(n_embeddings, generator):
-    logits = 8 * torch.randn((1, n_embeddings, 30, 30), generator=generator)
+    logits = 8 * torch.randn((1, n_embeddings, 40, 40), generator=generator)
     prior = logits.softmax(1).lerp(torch.tensor(1 / n_embeddings), 1e-3)
-    indices = torch.arange(900).reshape(1, 1, 30, 30) % n_embeddings
+    indices = torch.arange(1600).reshape(1, 1, 40, 40) % n_embeddings
     normal = Code(indices, prior).as_normal()
     assert normal.isfinite().all()
     assert torch.equal(chosen_by(normal, prior), indices)
