@@ -65,14 +65,17 @@ class Codebook(nn.Module):
         If one is not finite, none is taken in.
         """
         vectors = vectors.movedim(1, -1).flatten(0, -2)
-        chosen = F.one_hot(indices.flatten(), len(self.shares)).to(vectors.dtype)
-        shares = self.shares.lerp(chosen.mean(0), 1 - DECAY)
-        sums = self.sums.lerp(chosen.T @ vectors / len(vectors), 1 - DECAY)
+        indices = indices.flatten()
+        ones = vectors.new_ones(len(vectors))
+        counts = torch.zeros_like(self.shares).index_add_(0, indices, ones)
+        totals = torch.zeros_like(self.sums).index_add_(0, indices, vectors)
+        shares = self.shares.lerp(counts / len(vectors), 1 - DECAY)
+        sums = self.sums.lerp(totals / len(vectors), 1 - DECAY)
         shares, sums = self._revive(shares, sums, vectors)
         is_sound = vectors.isfinite().all()
         self.shares.copy_(torch.where(is_sound, shares, self.shares))
         self.sums.copy_(torch.where(is_sound, sums, self.sums))
-        self.n_chosen.add_((chosen.sum(0) * is_sound).long())
+        self.n_chosen.add_((counts * is_sound).long())
 
     def _revive(self, shares, sums, vectors):
         """Put dead codes where vectors are: one after the other, in other places."""
