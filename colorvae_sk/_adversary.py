@@ -19,6 +19,8 @@ class Adversary(Resumable):
     gradient of the objective, that of the critic's opinion of the samples is added,
     scaled to a share of the norm of the former, as far as both move the same
     parameters [2]_: so it can never take over. Where it is not finite, none is added.
+    Samples that are farther from the restoration than the truth is are no opinion's
+    matter: the excess is added to the critic's displeasure.
 
     Parameters
     ----------
@@ -65,7 +67,7 @@ class Adversary(Resumable):
             mean, log_sigma, _ = net.infer(seen)
         sample = net.infer(seen | {"noise": given["noise"]})[0]
         views = [net.module_.view(x, mean, log_sigma, target) for x in (sample, target)]
-        weight = self._please(views[0])
+        weight = self._please(*views)
         gap = self._learn(views[0].detach(), views[1], net.optimizer_.param_groups[0])
         self.n_steps_ += 1
         self.gap_, self.weight_ = self.gap_ + gap, self.weight_ + weight
@@ -76,12 +78,12 @@ class Adversary(Resumable):
         progress = (self.schedule.progress() - ALONE) / (FULL - ALONE)
         return self.share * min(max(progress, 0.0), 1.0)
 
-    def _please(self, view):
+    def _please(self, sample, truth):
         """Add the gradient of the critic's opinion; give the factor on it."""
         say = self._say
         if say == 0.0:
             return 0.0
-        loss = -self.critic_(view).mean()
+        loss = excess(sample, truth) - self.critic_(sample).mean()
         gradients = torch.autograd.grad(loss, self.learned_, allow_unused=True)
         both = [
             (p.grad, g)
@@ -122,3 +124,16 @@ class Adversary(Resumable):
 
     def on_train_end(self, net, **kwargs):
         self.critic_ = self.learned_ = self.optimizer_ = None
+
+
+def excess(sample, truth):
+    """How much farther from the restoration samples are than the truth, or zero.
+
+    The mean over images of the logarithm of the ratio of the energies, of what the
+    critic sees of them.
+    """
+    energies = [
+        view.chunk(2, dim=1)[1].square().flatten(1).mean(1) + 1e-6
+        for view in (sample, truth)
+    ]
+    return torch.log(energies[0] / energies[1]).clamp_min(0).mean()

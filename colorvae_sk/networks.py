@@ -73,7 +73,6 @@ from ._quantised import QuantisedLayer
 
 COARSE = (4, 4)  # cells in which colours are compared: noise and blur are none
 LOCAL = 0.04  # so large an error of the colours may be one of a place: clipped noise
-FARTHEST = 10.0  # standard deviations that the critic can tell apart
 MISSED_SCALE = 10.0  # brings the errors of a restoration to the size of features
 
 
@@ -355,12 +354,13 @@ class AdversarialLadderVAE(LadderVAE):
     def view(images, mean, log_sigma, target):
         """What the critic sees of images: the restoration, and how they differ from it.
 
-        The difference is counted in standard deviations, zero where the target is not
-        known, so that damage of any strength looks alike.
+        The difference is counted in standard deviations, so that damage of any strength
+        looks alike, and large ones by their logarithm; zero where the target is not
+        known.
         """
         difference = (images - mean) * torch.exp(-log_sigma)
         difference = torch.where(target.isfinite(), difference, 0.0)
-        return torch.cat([mean, difference.clamp(-FARTHEST, FARTHEST)], dim=1)
+        return torch.cat([mean, torch.asinh(difference)], dim=1)
 
 
 class _BottleneckVAE(nn.Module):

@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from torch import nn
 
 from colorvae_sk import GaussianNoise, save
-from colorvae_sk._adversary import Adversary
+from colorvae_sk._adversary import Adversary, excess
 from colorvae_sk._blocks import initialise
 from colorvae_sk._critic import PatchCritic, SpectralConv
 from colorvae_sk.networks import AdversarialLadderVAE, LadderVAE
@@ -52,9 +52,9 @@ def test_critic_sees_standard_deviations_and_no_holes():
     view = AdversarialLadderVAE.view(target, mean, log_sigma, target)
     assert torch.equal(view[:, :3], mean)
     assert view[0, 3, 1, 2] == 0
-    assert_allclose(view[0, 4], 2, rtol=1e-5)
+    assert_allclose(view[0, 4], np.arcsinh(2), rtol=1e-5)
     other = AdversarialLadderVAE.view(mean + 9, mean, log_sigma, target)
-    assert other[0, 3, 1, 2] == 0 and other.max() == 10
+    assert other[0, 3, 1, 2] == 0 and other.max() == pytest.approx(np.arcsinh(90))
 
 
 def test_ladder_beside_a_critic_begins_as_the_ladder_does():
@@ -81,7 +81,7 @@ class Net:
 
     def __init__(self):
         self.module_ = nn.Module()
-        self.module_.critic = nn.Linear(1, 1).requires_grad_(False)
+        self.module_.critic = nn.Linear(2, 1).requires_grad_(False)
         self.module_.scale = nn.Parameter(torch.ones(3))
         self.module_.other = nn.Parameter(torch.ones(1))
         self.module_.scale.grad = torch.tensor([3.0, 0.0, 4.0])
@@ -94,7 +94,8 @@ def please(net, share=0.5):
     adversary = Adversary(Half, share)
     adversary.on_train_begin(net)
     before = net.module_.scale.grad.clone()
-    factor = adversary._please(net.module_.scale[:, None] * torch.arange(3.0)[:, None])
+    sample = torch.stack([torch.ones(3), net.module_.scale * torch.arange(3.0)], dim=1)
+    factor = adversary._please(sample, torch.full((3, 2), 9.0))
     return net.module_.scale.grad - before, factor
 
 
@@ -104,7 +105,7 @@ def test_critic_adds_its_share_of_the_gradient_and_no_more():
     assert factor > 0
     assert added.norm() == pytest.approx(0.5 * 5)  # of what both move
     assert_array_equal(net.module_.other.grad, [7.0])
-    sign = -net.module_.critic.weight.sign()[0, 0]
+    sign = -net.module_.critic.weight.sign()[0, 1]
     assert_allclose(
         added / added.norm(), sign * torch.tensor([0, 1, 2]) / 5**0.5, rtol=1e-5
     )
@@ -117,6 +118,15 @@ def test_opinion_that_is_not_sound_adds_nothing(weight):
     added, factor = please(net)
     assert factor == 0 or weight == 0
     assert_array_equal(added, [0, 0, 0])
+
+
+def test_samples_that_go_astray_are_called_back():
+    truth = torch.ones((2, 2, 4, 4))
+    assert excess(0.5 * truth, truth) == 0
+    sample = truth.clone()
+    sample[0, 1, 0, 0] = 9.0  # one value of sixteen, in one of two images
+    expected = 0.5 * np.log((15 + 81) / 16)
+    assert excess(sample, truth) == pytest.approx(expected, rel=1e-4)
 
 
 def test_critic_has_no_say_at_first():
