@@ -33,17 +33,16 @@ noisy = noise.transform([cat])
 # One trunk for all
 # -----------------
 # ColorVAE ships with the package. Its relatives start from the same weights, and spend
-# nearly all of a few hundred small steps on their latents.
+# nearly all of their few steps on latents.
 vae = load_pretrained()
 options = {
     "weights": "natural",
     "degradation": noise,
     "latent_share": 0.95,
-    "max_epochs": 10,
     "random_state": 0,
 }
-quantised = ColorVQVAE(**options).fit(parts)
-sharp = ColorVAEGAN(**options).fit(parts)
+quantised = ColorVQVAE(max_epochs=20, **options).fit(parts)
+sharp = ColorVAEGAN(max_epochs=10, **options).fit(parts)
 
 # %%
 # One sample of each
