@@ -42,6 +42,7 @@ bench: .venv/with-bench
 	$(BIN)/python benchmarks/losses.py --quick
 	$(BIN)/python benchmarks/features.py --quick
 	$(BIN)/python benchmarks/detection.py --quick
+	$(BIN)/python benchmarks/family.py --quick
 
 .venv/with-%: .venv/created setup.py pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[$*]"

@@ -10,6 +10,8 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "ColorVAE": "_color_vae",
+    "ColorVAEGAN": "_color_vaegan",
+    "ColorVQVAE": "_color_vqvae",
     "CalibrationDisplay": "_displays",
     "HistoryDisplay": "_displays",
     "LatentDisplay": "_latent_displays",

@@ -1,6 +1,8 @@
 """What editors see: the public names, which are imported when they are used."""
 
 from ._color_vae import ColorVAE as ColorVAE
+from ._color_vaegan import ColorVAEGAN as ColorVAEGAN
+from ._color_vqvae import ColorVQVAE as ColorVQVAE
 from ._coverage import coverage_score as coverage_score
 from ._coverage import interval_coverage_score as interval_coverage_score
 from ._detection import RestorationOutlierDetector as RestorationOutlierDetector

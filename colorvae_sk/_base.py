@@ -41,8 +41,9 @@ class BaseColorVAE(
 
     A subclass lists its parameters in ``__init__`` and builds its network in
     ``_build(blueprint)``, from the plain values that ``_plan(images)`` gives; `_plan`
-    also sets ``patch_size_``. ``_adopt(blueprint, images)`` does so where the values
-    are those of a file, or complains that the images do not fit its network.
+    also sets ``patch_size_``. ``_adopt(blueprint, images)`` does so from the values of
+    a file, and gives them, with what the subclass adds to them; or it complains that
+    the images do not fit that network.
     ``_default_batch_size`` is what `batch_size=None` means.
     """
 
@@ -180,8 +181,11 @@ class BaseColorVAE(
             self._draw_weights()
         else:
             kinds = [kind.__name__ for kind in type(self).__mro__]
-            self._blueprint, weights = read_network(self.weights, kinds)
-            self._adopt(self._blueprint, images)
+            blueprint, weights = read_network(self.weights, kinds)
+            self._blueprint = self._adopt(blueprint, images)
+            if self._blueprint != blueprint:  # what a relative lacks begins anew
+                self._draw_weights()
+                weights = fill_in(weights, self.__getstate__()["_weights"])
             self._put_weights(weights)
 
     def _draw_weights(self):
@@ -355,6 +359,10 @@ class BaseColorVAE(
         Z : float32 ndarray of shape (n_images, n_codes)
             Means of the posterior; a priori each code is standard normal.
         """
+        return self._restorer.encode(self._check_codable(X))
+
+    def _check_codable(self, X):
+        """X as images of one size that the network takes as they are."""
         images = self._check_damaged(X)
         sizes = {images.shape(i) for i in range(len(images))}
         fixed_size = self.net_.module_.fixed_size
@@ -364,7 +372,7 @@ class BaseColorVAE(
                 f"Expected images of {expected} to encode, got sizes {sorted(sizes)}. "
                 "Crop or resize them first."
             )
-        return self._restorer.encode(images)
+        return images
 
     def decode(self, Z, size=None) -> np.ndarray:
         """Images from their latent codes.
@@ -382,10 +390,14 @@ class BaseColorVAE(
         X : ndarray
             Images in the shape and dtype of those that the network was fitted on.
         """
+        return self._decode(Z, size, np.float32)
+
+    def _decode(self, Z, size, dtype):
+        """Images from codes of this dtype."""
         check_is_fitted(self)
         size = self._check_size(size)
         with np.errstate(over="ignore", invalid="ignore"):  # infinity is refused
-            Z = check_array(Z, dtype=np.float32, copy=True, input_name="Z")
+            Z = check_array(Z, dtype=dtype, copy=True, input_name="Z")
         n_codes = self._n_codes(size)
         if Z.shape[1] != n_codes:
             raise ValueError(
@@ -504,6 +516,14 @@ def check_blueprint(blueprint, weights):
             f"The network has {n_blocks} blocks at {len(widths)} scales, but there are "
             f"{len(weights)} weights."
         )
+
+
+def fill_in(weights, start):
+    """The weights to start from, with those in place that are there and fit."""
+    return {
+        name: weights[name] if np.shape(weights.get(name)) == array.shape else array
+        for name, array in start.items()
+    }
 
 
 def check_weights(network, weights):

@@ -209,6 +209,8 @@ def initialise(network, generator):
             nn.init.constant_(module.scale, 0.2)
         if isinstance(module, ChannelNorm):
             module.reset_parameters()
+        if hasattr(module, "reset_buffers"):
+            module.reset_buffers()
     return network
 
 
@@ -233,19 +235,16 @@ class LatentLayer(nn.Module):
 
     def __init__(self, width, n_evidence, n_latent):
         super().__init__()
-        self.n_latent = n_latent
+        self.n_units = n_latent
         self.log_sigma = starting_at(0.0, PointwiseConv(width, n_latent))
-        self.posterior = nn.Sequential(
-            PointwiseConv(width + n_evidence, 2 * width),
-            nn.GELU(),
-            starting_at(0.0, PointwiseConv(2 * width, 2 * n_latent)),
-        )
+        self.posterior = pointwise_net(width + n_evidence, 2 * width, 2 * n_latent)
+        starting_at(0.0, self.posterior[-1])
         # At full size the noise would drown the features that are there already.
         self.project = starting_at(0.5, PointwiseConv(n_latent, width, bias=False))
 
     def forward(self, above, evidence=None, noise=None):
         """Give the features with the latent added, the code u and its cost."""
-        code, cost = noise, above.new_zeros((len(above), self.n_latent))
+        code, cost = noise, above.new_zeros((len(above), self.n_units))
         if evidence is not None:
             both = torch.cat([above, evidence], dim=1)
             posterior = at_least_float32(self.posterior(both)).clamp(-8, 8)
@@ -253,8 +252,21 @@ class LatentLayer(nn.Module):
             code, cost = draw(mu, log_sigma, noise), standard_kl(mu, log_sigma)
         if code is None:
             return above, code, cost
+        return self.add(above, code), code, cost
+
+    def add(self, above, code):
+        """The features with the latent of this code added."""
         latent = torch.exp(self.log_sigma(above).clamp(-8, 4)) * code
-        return above + self.project(latent), code, cost
+        return above + self.project(latent)
+
+
+def pointwise_net(n_inputs, n_hidden, n_outputs):
+    """Two layers that look at each pixel alone."""
+    return nn.Sequential(
+        PointwiseConv(n_inputs, n_hidden),
+        nn.GELU(),
+        PointwiseConv(n_hidden, n_outputs),
+    )
 
 
 def draw_codes(n, shapes, generator):

@@ -230,6 +230,7 @@ class ColorVAE(BaseColorVAE):
         "n_latent": [Interval(Integral, 1, None, closed="left"), None],
         "loss": [StrOptions({*LOSSES})],
     }
+    _networks: ClassVar[dict] = NETWORKS
 
     def __init__(
         self,
@@ -299,8 +300,9 @@ class ColorVAE(BaseColorVAE):
         self.architecture_, self.patch_size_ = kind, self._choose_patch(kind, images)
         options = {"n_latent": self.n_latent or N_LATENT[kind]}
         if kind == "ladder":
-            check_widths(self.widths)
+            check_widths(self.widths, type(self).__name__)
             options |= {"widths": tuple(self.widths), "n_blocks": self._blocks()}
+            options |= self._own_options
         else:
             options |= {"fixed_size": self.patch_size_}
         return kind, {"n_channels": images.n_channels, **options}
@@ -308,6 +310,11 @@ class ColorVAE(BaseColorVAE):
     def _adopt(self, blueprint, images):
         """Choose patches for a network that is there, if the images fit it."""
         kind, options = blueprint
+        if kind not in self._networks:
+            raise ValueError(
+                f"weights={self.weights!r} are of a {kind!r} network, but "
+                f"{type(self).__name__} has a ladder. Pass weights=None."
+            )
         n_channels, fixed_size = options["n_channels"], options.get("fixed_size")
         if images.n_channels != n_channels:
             raise ValueError(
@@ -319,6 +326,12 @@ class ColorVAE(BaseColorVAE):
             self._check_size_of_patches(fixed_size, images)
         self.architecture_ = kind
         self.patch_size_ = fixed_size or self._choose_patch(kind, images)
+        return kind, self._own_options | options
+
+    @property
+    def _own_options(self):
+        """What a relative tells its ladder beside."""
+        return {}
 
     def _check_size_of_patches(self, size, images):
         """Complain if images are smaller than the network, or rows not of its size."""
@@ -333,7 +346,7 @@ class ColorVAE(BaseColorVAE):
 
     def _build(self, blueprint):
         kind, options = blueprint
-        return NETWORKS[kind](**options)
+        return self._networks[kind](**options)
 
     def _choose_architecture(self, images):
         if self.architecture != "auto":
@@ -356,7 +369,7 @@ class ColorVAE(BaseColorVAE):
         """How many gated blocks there are at each scale."""
         if isinstance(self.n_blocks, Integral):
             return (int(self.n_blocks),) * len(self.widths)
-        check_blocks(self.n_blocks, len(self.widths))
+        check_blocks(self.n_blocks, len(self.widths), type(self).__name__)
         return tuple(self.n_blocks)
 
     @property
@@ -379,20 +392,20 @@ def largest_sides(shapes):
     return tuple(max(sides) for sides in zip(*shapes, strict=True))
 
 
-def check_blocks(n_blocks, n_scales):
+def check_blocks(n_blocks, n_scales, name):
     """Complain unless there is a number of blocks for each scale."""
     is_count = [isinstance(n, Integral) and n > 0 for n in n_blocks]
     if len(is_count) != n_scales or not all(is_count):
         raise ValueError(
-            "The 'n_blocks' parameter of ColorVAE must be an int above 0, or one for "
+            f"The 'n_blocks' parameter of {name} must be an int above 0, or one for "
             f"each of the {n_scales} widths. Got {n_blocks!r} instead."
         )
 
 
-def check_widths(widths):
+def check_widths(widths, name):
     """Complain unless these are numbers of features."""
     if not widths or not all(isinstance(w, Integral) and w > 1 for w in widths):
         raise ValueError(
-            "The 'widths' parameter of ColorVAE must be ints above 1, one for each "
+            f"The 'widths' parameter of {name} must be ints above 1, one for each "
             f"scale, such as (48, 96, 128). Got {widths!r} instead."
         )

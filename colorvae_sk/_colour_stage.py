@@ -67,15 +67,16 @@ class ColourStage(nn.Module):
     The colours of the damaged picture (`summarise_colours`) and one centred latent
     vector give, for each channel, a monotone curve of eight straight pieces over
     [0, 1], continued straight beyond, and a C x C mixing of the channels.
+    `latent_layer` makes the layer of that vector.
     """
 
-    def __init__(self, n_channels, n_features, n_latent):
+    def __init__(self, n_channels, n_features, n_latent, latent_layer=LatentLayer):
         super().__init__()
         self.n_channels = n_channels
         n_seen = n_channels * (N_QUANTILES + 1)
         self.context = perceptron(n_seen, 2 * n_features, n_features)
         self.evidence = perceptron(2 * n_seen, 2 * n_features, n_features)
-        self.latent = LatentLayer(n_features, n_features, n_latent)
+        self.latent = latent_layer(n_features, n_features, n_latent)
         n_outputs = n_channels * (1 + N_PIECES + n_channels)
         self.curves = perceptron(n_features, 2 * n_features, n_outputs)
         starting_at(0.0, self.curves[-1])

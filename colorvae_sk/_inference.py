@@ -115,19 +115,28 @@ class Restorer:
     @torch.inference_mode()
     def encode(self, images):
         """The codes of images of one size: (n, n_codes)."""
-        codes = [
-            self.network.encode(self.tensor(np.stack([image for _, image in batch])))
-            for batch in batches(images, range(len(images)), lambda size: True)
-        ]
-        return torch.cat(codes).float().cpu().numpy()
+        return self._codes(self.network.encode, images).float().cpu().numpy()
+
+    @torch.inference_mode()
+    def encode_indices(self, images):
+        """The same, as the integers of a quantised network."""
+        return self._codes(self.network.encode_indices, images).cpu().numpy()
+
+    def _codes(self, encode, images):
+        together = batches(images, range(len(images)), lambda size: True)
+        codes = [encode(self.tensor(np.stack([x for _, x in b]))) for b in together]
+        return torch.cat(codes)
 
     @torch.inference_mode()
     def decode(self, codes, size):
         """Images (n, C, H, W) of this size from their codes (n, n_codes)."""
         n_together = max(1, BATCH_PIXELS // (size[0] * size[1]))
+        codes = torch.from_numpy(codes).to(self.device)
+        if codes.is_floating_point():  # integers are a quantised network's own
+            codes = codes.to(self.network.dtype)
         images = [
             self.network.decode(part, size).cpu().numpy()
-            for part in self.tensor(codes).split(n_together)
+            for part in codes.split(n_together)
         ]
         return np.concatenate(images)
 

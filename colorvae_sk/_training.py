@@ -31,6 +31,7 @@ from .losses import STRICT, NegativeELBO
 COLLAPSED = 1e-4  # nats per value: latents below this carry nothing
 PATIENT_STEPS = 1000  # before we speak of collapse
 TOLERANCES = {"colours": 3e-4}  # the others' are strict
+ALWAYS_STRICT = {"latents"}  # what restores is there already: none is kept from it
 SHARES = {"colours": 0.1, "restoration": 0.85, "error bars": 0.05}  # before latents
 
 
@@ -53,7 +54,8 @@ class TrainingMixin:
             epochs = max(1, round(share * n_epochs))
             n_steps = epochs * -(-dataset.n_patches // self._batch_size)
             time_limit = None if seconds is None else share * seconds
-            schedule = Schedule(n_steps, time_limit, anneal, lenient=is_random)
+            is_lenient = is_random and stage not in ALWAYS_STRICT
+            schedule = Schedule(n_steps, time_limit, anneal, is_lenient)
             source.begin(stage, schedule)
             net = self._wrap(
                 network,
@@ -116,7 +118,7 @@ class TrainingMixin:
     def _augmentations(self, network):
         """The augmentations as a list."""
         if isinstance(self.augmentation, str):
-            is_photo = network.fixed_size is None
+            is_photo = network.fixed_size is None and not self._is_plain
             return [RandomFlip(), RandomQuarterTurn()] if is_photo else []
         if isinstance(self.augmentation, BaseAugmentation):
             return [self.augmentation]

@@ -37,6 +37,7 @@ Beside that a network tells what is needed to train and use it:
 """
 
 import math
+from functools import partial
 from itertools import pairwise
 
 import torch
@@ -68,6 +69,8 @@ from ._colour_stage import (
     miscoloured,
     summarise_colours,
 )
+from ._critic import PatchCritic
+from ._quantised import QuantisedLayer
 
 COARSE = (4, 4)  # cells in which colours are compared: noise and blur are none
 LOCAL = 0.04  # so large an error of the colours may be one of a place: clipped noise
@@ -94,6 +97,8 @@ class LadderVAE(nn.Module):
         Gated blocks of each scale, on the way up and again on the way down.
     n_latent : int
         Latent channels of each scale; the colour latent has twice as many.
+    latent_layer : callable
+        Makes a latent layer from widths of features and evidence, and its channels.
     """
 
     stages = ("colours", "restoration", "error bars", "latents")
@@ -101,18 +106,25 @@ class LadderVAE(nn.Module):
     fixed_size = None
     dtype = torch.float32
 
-    def __init__(self, n_channels, widths=(48, 96, 128), n_blocks=2, n_latent=4):
+    def __init__(
+        self,
+        n_channels,
+        widths=(48, 96, 128),
+        n_blocks=2,
+        n_latent=4,
+        latent_layer=LatentLayer,
+    ):
         super().__init__()
         self.n_channels, self.widths = n_channels, widths
         if isinstance(n_blocks, int):
             n_blocks = (n_blocks,) * len(widths)
-        self.n_blocks, self.n_latent = n_blocks, n_latent
+        self.n_blocks = n_blocks
         n_features = 64
-        self.colour = ColourStage(n_channels, n_features, 2 * n_latent)
+        self.colour = ColourStage(n_channels, n_features, 2 * n_latent, latent_layer)
         self.context = Pyramid(2 * n_channels, widths, n_blocks)
         one_each, half = (1,) * len(widths), [width // 2 for width in widths]
         self.evidence = Pyramid(4 * n_channels, half, one_each)
-        self.latents = nn.ModuleList(LatentLayer(w, w // 2, n_latent) for w in widths)
+        self.latents = nn.ModuleList(latent_layer(w, w // 2, n_latent) for w in widths)
         self.blocks = stacks(widths, n_blocks)
         self.up = nn.ModuleList(
             nn.Sequential(PointwiseConv(below, 4 * above), nn.PixelShuffle(2))
@@ -228,7 +240,12 @@ class LadderVAE(nn.Module):
     @property
     def units(self):
         """The colours' first, then from coarse to fine."""
-        return (2 * self.n_latent, *(self.n_latent for _ in self.widths))
+        return tuple(layer.n_units for layer in self.latent_layers)
+
+    @property
+    def latent_layers(self):
+        """In the order of their units."""
+        return [self.colour.latent, *reversed(self.latents)]
 
     @property
     def overlap(self):
@@ -246,9 +263,10 @@ class LadderVAE(nn.Module):
     def noise_shapes(self, size):
         """Shapes of the codes of one image of this size, the colours' first."""
         height, width = (-(-side // self.multiple) for side in size)
-        shapes = [(2 * self.n_latent, 1, 1)]
-        for i in range(len(self.widths)):
-            shapes.append((self.n_latent, height * 2**i, width * 2**i))
+        colours, *others = self.units
+        shapes = [(colours, 1, 1)]
+        for i, n_units in enumerate(others):
+            shapes.append((n_units, height * 2**i, width * 2**i))
         return shapes
 
     def draw_noise(self, n, size, generator):
@@ -271,9 +289,12 @@ class LadderVAE(nn.Module):
 
     def encode(self, images):
         """The code of each image, to be read where nothing else is known of it."""
+        return in_a_row(self._codes(images))
+
+    def _codes(self, images):
+        """What the latent layers say of images where nothing else is known of them."""
         nothing = torch.full_like(images, math.nan)
-        codes = self._ways_down(nothing, target=images)[2]
-        return torch.cat([code.flatten(1) for code in codes], dim=1)
+        return self._ways_down(nothing, target=images)[2]
 
     def decode(self, codes, size):
         """Images of this size from their codes alone."""
@@ -282,8 +303,77 @@ class LadderVAE(nn.Module):
         noise = [
             part.unflatten(1, shape) for part, shape in zip(parts, shapes, strict=True)
         ]
-        nothing = codes.new_full((len(codes), self.n_channels, *size), math.nan)
+        nothing = self.head.weight.new_full(
+            (len(codes), self.n_channels, *size), math.nan
+        )
         return self(nothing, noise=noise)[0]
+
+
+class QuantisedLadderVAE(LadderVAE):
+    """The ladder with quantised latent layers, that of the colours too.
+
+    So the indices of the code vectors say all: an image has no other code.
+
+    Parameters
+    ----------
+    n_channels, widths, n_blocks, n_latent
+        As for `LadderVAE`; the length of the code vectors is `n_latent`, of the
+        colours' twice that.
+    n_embeddings : int
+        Code vectors of each latent layer.
+    """
+
+    def __init__(self, *args, n_embeddings=64, **kwargs):
+        layer = partial(QuantisedLayer, n_embeddings=n_embeddings)
+        super().__init__(*args, latent_layer=layer, **kwargs)
+
+    def encode(self, images):
+        """The code of each image, as standard normal numbers."""
+        return in_a_row([code.as_normal() for code in self._codes(images)])
+
+    def encode_indices(self, images):
+        """The same code as integers (n, n_codes), which `decode` takes too."""
+        return in_a_row([code.indices for code in self._codes(images)])
+
+
+def in_a_row(parts):
+    """Codes (n, n_units, ...) of several layers as (n, n_codes)."""
+    return torch.cat([part.flatten(1) for part in parts], dim=1)
+
+
+class AdversarialLadderVAE(LadderVAE):
+    """The ladder with a critic beside it, which is needed to learn alone.
+
+    No stage learns the critic: it learns against one (see `_adversary`).
+
+    Parameters
+    ----------
+    n_channels, widths, n_blocks, n_latent
+        As for `LadderVAE`.
+    critic_width : int
+        Features of the first layer of the critic.
+    """
+
+    def __init__(self, *args, critic_width=32, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.critic = PatchCritic(2 * self.n_channels, critic_width)
+
+    @staticmethod
+    def stages_of(name):
+        """The stages in which the parameter of this name is learned."""
+        return () if name.startswith("critic.") else LadderVAE.stages_of(name)
+
+    @staticmethod
+    def view(images, mean, log_sigma, target):
+        """What the critic sees of images: the restoration, and how they differ from it.
+
+        The difference is counted in standard deviations, so that damage of any strength
+        looks alike, and large ones by their logarithm; zero where the target is not
+        known.
+        """
+        difference = (images - mean) * torch.exp(-log_sigma)
+        difference = torch.where(target.isfinite(), difference, 0.0)
+        return torch.cat([mean, torch.asinh(difference)], dim=1)
 
 
 class SpreadOut(nn.Module):

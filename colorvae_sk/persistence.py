@@ -15,6 +15,8 @@ from . import augmentations, degradations
 from ._base import BaseColorVAE
 from ._calibration import Calibration
 from ._color_vae import ColorVAE
+from ._color_vaegan import ColorVAEGAN
+from ._color_vqvae import ColorVQVAE
 from ._detection import RestorationOutlierDetector
 from ._latent_features import LatentFeatures
 from ._storage import Packer, Unpacker, read, write
@@ -50,7 +52,7 @@ def public_classes(module, base):
 
 
 CLASSES = {  # all that a file may name: nothing is looked up by import path
-    "ColorVAE": ColorVAE,
+    **{kind.__name__: kind for kind in (ColorVAE, ColorVAEGAN, ColorVQVAE)},
     "LatentFeatures": LatentFeatures,
     "Pipeline": Pipeline,
     "RestorationOutlierDetector": RestorationOutlierDetector,
@@ -69,8 +71,8 @@ def save(estimator, path, half=False) -> None:
 
     Parameters
     ----------
-    estimator : ColorVAE, degradation, LatentFeatures, RestorationOutlierDetector or \
-            Pipeline of these
+    estimator : ColorVAE or a relative, degradation, LatentFeatures, \\
+            RestorationOutlierDetector or Pipeline of these
         What was fitted. Its parameters may be plain values, degradations and
         augmentations of this package, and scikit-learn's Pipelines of these.
 
@@ -132,7 +134,7 @@ def load(path):
 
     Returns
     -------
-    estimator : ColorVAE, degradation or Pipeline
+    estimator : ColorVAE or a relative, degradation or Pipeline
         As it was saved: the same parameters and fitted attributes. Without ``half`` it
         restores the same to the last bit on the same machine.
 

@@ -4,25 +4,31 @@ import numpy as np
 import pytest
 import torch
 
-from colorvae_sk import ColorVAE
+from colorvae_sk import ColorVAE, ColorVAEGAN, ColorVQVAE
 from colorvae_sk._batches import TrainingImages
 from colorvae_sk._images import as_images
 
 ARCHITECTURES = ["ladder", "conv", "dense"]
+RELATIVES = {"quantised": ColorVQVAE, "adversarial": ColorVAEGAN}
+MODELS = [*ARCHITECTURES, *RELATIVES]
 every_architecture = pytest.mark.parametrize("architecture", ARCHITECTURES)
+every_model = pytest.mark.parametrize("architecture", MODELS)
+every_relative = pytest.mark.parametrize("architecture", RELATIVES)
 
 
 def tiny(architecture="auto", **options):
-    """A ColorVAE that learns in the blink of an eye."""
+    """A ColorVAE, or a relative, that learns in the blink of an eye."""
     options = {"max_epochs": 2, "lr": 0.01, "random_state": 0} | options
     options = {"widths": (8, 8), "n_blocks": 1, "device": "cpu"} | options
+    if architecture in RELATIVES:
+        return RELATIVES[architecture](**options)
     return ColorVAE(architecture, **options)
 
 
 def weights(vae):
     """All weights in one line."""
-    parameters = vae.net_.module_.parameters()
-    return np.concatenate([p.detach().flatten().numpy() for p in parameters])
+    tensors = vae.net_.module_.state_dict().values()
+    return np.concatenate([tensor.flatten().numpy() for tensor in tensors])
 
 
 def dataset(X, y=None, indices=None, patch_size=(4, 4), with_pictures=False):

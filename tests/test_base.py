@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 import torch
-from helpers import every_architecture, tiny, weights
+from helpers import every_model, tiny, weights
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.pipeline import Pipeline
@@ -38,7 +38,7 @@ def test_same_seed_gives_the_same_weights(photos):
     assert np.any(next(unseeded) != next(unseeded))
 
 
-@every_architecture
+@every_model
 def test_refit_forgets_what_was_learned(architecture, photos):
     once, vae = tiny(architecture).fit(photos), tiny(architecture).fit(photos[:, :9])
     assert_array_equal(weights(vae.fit(photos)), weights(once))
@@ -46,14 +46,15 @@ def test_refit_forgets_what_was_learned(architecture, photos):
     assert vae.patch_size_ == (16, 16)
 
 
-def test_global_random_states_and_threads_are_left_alone(photos):
+@every_model
+def test_global_random_states_and_threads_are_left_alone(architecture, photos):
     def state():
         kind, keys, position, *_ = np.random.get_state()
         tail = kind, position, random.getstate(), torch.get_num_threads()
         return keys.tolist(), torch.get_rng_state().tolist(), *tail
 
     before = state()
-    vae = tiny(early_stopping=True).fit(photos)
+    vae = tiny(architecture, early_stopping=True).fit(photos)
     vae.partial_fit(photos).predict(photos, return_std=True)
     vae.sample_posterior(photos, random_state=0)
     vae.sample(random_state=0)
@@ -61,16 +62,22 @@ def test_global_random_states_and_threads_are_left_alone(photos):
     assert state() == before
 
 
-@every_architecture
+def learned(vae):
+    """What an optimiser has learned, in one line; no running means."""
+    parameters = vae.net_.module_.parameters()
+    return np.concatenate([p.detach().flatten().numpy() for p in parameters])
+
+
+@every_model
 def test_partial_fit_goes_on(architecture, photos):
     vae = tiny(architecture)
     assert vae.partial_fit(photos) is vae
-    n_stages, first = len(vae.net_.module_.stages), weights(vae)
+    n_stages, first = len(vae.net_.module_.stages), learned(vae)
     assert len(vae.history_) == n_stages
     vae.partial_fit(photos)
     assert len(vae.history_) == 2 * n_stages
-    assert np.any(weights(vae) != first)
-    assert np.abs(weights(vae) - first).max() < 0.2  # it is still the same network
+    assert np.any(learned(vae) != first)
+    assert np.abs(learned(vae) - first).max() < 0.2  # it is still the same network
     with pytest.raises(ValueError, match="fitted on images of 3"):
         vae.partial_fit(photos[..., :1])
 

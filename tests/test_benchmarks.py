@@ -76,6 +76,7 @@ def test_classical_methods_help(benchmark, picture):
     ("script", "expected"),
     [
         ("quality.py --quick --csv scores.csv", "ColorVAE (ladder)"),
+        ("family.py --quick --csv scores.csv", "ColorVAEGAN"),
         ("fit_overhead.py --quick", "dense"),
         ("damage.py --repeats 1 --batch-size 2", "blind mixture"),
         ("import_time.py --repeats 1", "import colorvae_sk"),
@@ -120,6 +121,14 @@ def test_summary_has_a_row_for_each_task(benchmark):
     assert [row["task"] for row in summary] == ["awgn25", "cast"]
     assert summary[0]["PSNR before"] == 20 and summary[0]["PSNR"] == 30
     assert summary[1]["coverage"] == 0.9
+
+
+def test_sharpness_is_one_of_what_is_as_sharp(benchmark, picture):
+    sharpness = benchmark("family").sharpness
+    assert sharpness([picture, picture], [picture, 1 - picture]) == pytest.approx(1)
+    soft, grain = 0.5 * picture, np.random.default_rng(0).normal(0, 0.1, picture.shape)
+    assert sharpness([picture], [soft]) == pytest.approx(0.25)
+    assert sharpness([picture], [picture + grain]) > 1.5
 
 
 def test_natural_is_learned_from_folders_and_goes_on(benchmark, tmp_path, monkeypatch):

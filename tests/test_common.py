@@ -11,6 +11,8 @@ import colorvae_sk
 from colorvae_sk import (
     BaseDegradation,
     ColorVAE,
+    ColorVAEGAN,
+    ColorVQVAE,
     GaussianBlur,
     GaussianNoise,
     LatentFeatures,
@@ -27,9 +29,11 @@ DEGRADATIONS = [
     ),
     RandomDegradation([GaussianNoise(), GaussianBlur()]),
 ]
+SMALL = {"widths": (8,), "n_blocks": 1, "max_epochs": 2, "batch_size": 128}
 QUICK = ColorVAE(max_epochs=2, random_state=0)
 META = [LatentFeatures(QUICK), RestorationOutlierDetector(QUICK)]
-ESTIMATORS = [ColorVAE(), *META, *DEGRADATIONS]
+RELATIVES = [ColorVQVAE(**SMALL), ColorVAEGAN(**SMALL)]
+ESTIMATORS = [ColorVAE(), *RELATIVES, *META, *DEGRADATIONS]
 # Checks that scikit-learn runs on its own estimators only:
 OF_TRANSFORMERS = [
     checks.check_transformer_get_feature_names_out,
@@ -70,3 +74,28 @@ def test_every_public_estimator_is_asked():
     public = [getattr(colorvae_sk, name) for name in colorvae_sk.__all__]
     estimators = {kind for kind in public if hasattr(kind, "fit")}
     assert estimators - {BaseDegradation} == set(map(type, ESTIMATORS))
+
+
+# What differs: the relatives have one network, and latents of their own.
+OWN_WORDS = {"n_latent", "beta", "free_bits", "augmentation", "image_shape"}
+OWN_WORDS |= {"patch_size", "batch_size", "weights"}
+
+
+@pytest.mark.parametrize("relative", [ColorVQVAE, ColorVAEGAN])
+def test_relatives_have_the_parameters_of_colorvae_in_the_same_words(relative):
+    words = {kind: descriptions(kind) for kind in (ColorVAE, relative)}
+    defaults = {kind: kind().get_params(deep=False) for kind in (ColorVAE, relative)}
+    assert list(words[relative]) == list(inspect.signature(relative).parameters)
+    shared = words[ColorVAE].keys() & words[relative]
+    assert len(shared) >= len(words[ColorVAE]) - 2
+    for name in shared:
+        assert defaults[relative][name] == defaults[ColorVAE][name]
+        if name not in OWN_WORDS:
+            assert words[relative][name] == words[ColorVAE][name], name
+
+
+def descriptions(kind):
+    """What the docstring says of each parameter."""
+    section = inspect.getdoc(kind).partition("Parameters\n----------\n")[2]
+    section = section.partition("\n\nAttributes\n")[0]
+    return {part.partition(" :")[0]: part for part in section.split("\n\n")}

@@ -24,6 +24,8 @@ from sklearn.pipeline import Pipeline
 
 from colorvae_sk import (
     ColorVAE,
+    ColorVAEGAN,
+    ColorVQVAE,
     GaussianNoise,
     ImageFolder,
     ciede2000_scorer,
@@ -218,6 +220,24 @@ def test_two_jobs_find_what_one_finds(photos):
             ).fit(photos, photos)
         scores.append([search.cv_results_[f"split{i}_test_score"] for i in (0, 1)])
     assert_allclose(scores[0], scores[1], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("relative", "parameter"),
+    [(ColorVQVAE, "n_embeddings"), (ColorVAEGAN, "adversarial_weight")],
+)
+def test_relatives_are_searched_by_parameters_of_their_own(
+    relative, parameter, photos, tmp_path
+):
+    noise = GaussianNoise(0.2, random_state=0)
+    vae = relative(**OPTIONS, max_epochs=1, lr=0.01)
+    pipe = Pipeline([("degrade", noise), ("restore", vae)])
+    grid = {f"restore__{parameter}": [2, 4]}
+    search = GridSearchCV(pipe, grid, scoring=psnr_scorer, cv=2).fit(photos, photos)
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+    joblib.dump(search, tmp_path / "search.joblib")
+    loaded = joblib.load(tmp_path / "search.joblib")
+    assert_array_equal(loaded.predict(photos), search.predict(photos))
 
 
 # ------------------------------------------------------------------------- weights

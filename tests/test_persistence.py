@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 import torch
-from helpers import ARCHITECTURES, every_architecture, tiny
+from helpers import MODELS, every_model, tiny
 from numpy.testing import assert_array_equal
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import Pipeline, make_pipeline
@@ -44,8 +44,8 @@ DAMAGE = RandomDegradation(
 
 @pytest.fixture(scope="module")
 def fitted(photos):
-    """One fitted ColorVAE of each architecture."""
-    return {name: tiny(name).fit(photos) for name in ARCHITECTURES}
+    """One fitted model of each kind."""
+    return {name: tiny(name).fit(photos) for name in MODELS}
 
 
 @pytest.fixture
@@ -87,11 +87,11 @@ def attributes(vae):
 
 
 # ------------------------------------------------------------------ whole files
-@every_architecture
+@every_model
 def test_what_is_loaded_is_and_says_the_same(architecture, fitted, path, photos):
     vae = fitted[architecture]
     loaded = there_and_back(vae, path)
-    assert type(loaded) is ColorVAE
+    assert type(loaded) is type(vae)
     assert same(attributes(loaded), attributes(vae))
     for mine, yours in zip(
         loaded.predict(photos, return_std=True),
@@ -108,7 +108,7 @@ def test_what_is_loaded_is_and_says_the_same(architecture, fitted, path, photos)
     assert loaded.score(photos, photos) == vae.score(photos, photos)
 
 
-@every_architecture
+@every_model
 def test_what_is_loaded_goes_on_learning(architecture, path, photos):
     vae = tiny(architecture).fit(photos)
     loaded = there_and_back(vae, path)
@@ -126,7 +126,7 @@ def test_rows_keep_their_names_and_range(path):
     assert loaded.transform(X).equals(vae.transform(X))
 
 
-@every_architecture
+@every_model
 def test_half_precision_takes_half_the_space(architecture, fitted, path, photos):
     vae = fitted[architecture]
     save(vae, path)

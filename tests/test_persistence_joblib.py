@@ -9,23 +9,19 @@ import joblib
 import numpy as np
 import pytest
 import torch
+from helpers import MODELS, every_model, tiny
 from numpy.testing import assert_array_equal
 from sklearn.base import clone
 
 from colorvae_sk import ColorVAE
 
 OPTIONS = {"n_blocks": 1, "max_epochs": 2, "lr": 0.01, "random_state": 0}
-ARCHITECTURES = ["ladder", "conv", "dense"]
-every_architecture = pytest.mark.parametrize("architecture", ARCHITECTURES)
 
 
 @pytest.fixture(scope="module")
 def fitted(photos):
-    """One fitted ColorVAE of each architecture."""
-    return {
-        name: ColorVAE(name, (24, 24), device="cpu", **OPTIONS).fit(photos)
-        for name in ARCHITECTURES
-    }
+    """One fitted model of each kind."""
+    return {name: tiny(name, widths=(24, 24)).fit(photos) for name in MODELS}
 
 
 @pytest.fixture
@@ -52,7 +48,7 @@ def answers(vae, photos):
     }
 
 
-@every_architecture
+@every_model
 @pytest.mark.parametrize("way", ["joblib", "mmap", "pickle", "deepcopy"])
 def test_copy_says_the_same_to_the_last_bit(architecture, way, fitted, dumped, photos):
     vae = fitted[architecture]
@@ -108,7 +104,7 @@ def test_copies_share_no_weights(fitted, photos):
         assert_array_equal(vae.transform(photos), expected)
 
 
-@every_architecture
+@every_model
 def test_clone_of_what_was_loaded_learns_the_same_again(architecture, dumped, photos):
     loaded = joblib.load(dumped(architecture))
     again = clone(loaded)
@@ -116,7 +112,7 @@ def test_clone_of_what_was_loaded_learns_the_same_again(architecture, dumped, ph
     assert_array_equal(again.fit(photos).transform(photos), loaded.transform(photos))
 
 
-@every_architecture
+@every_model
 def test_partial_fit_goes_on_after_loading(architecture, fitted, dumped, photos):
     loaded = joblib.load(dumped(architecture))
     kept = copy.deepcopy(fitted[architecture])

@@ -1,0 +1,346 @@
+"""ColorVQVAE: the ladder with quantised latents."""
+
+from numbers import Integral
+from typing import ClassVar
+
+import numpy as np
+from sklearn.utils._param_validation import Interval
+from sklearn.utils.validation import check_is_fitted
+from skorch.callbacks import Callback
+
+from ._color_vae import ColorVAE
+from .networks import QuantisedLadderVAE
+
+
+class ColorVQVAE(ColorVAE):
+    """Restore damaged images with quantised latents.
+
+    The ladder of :class:`ColorVAE`, but at each place each of its latent layers, that
+    of the colours too, takes one of a few code vectors [1]_. What is restored is as
+    with ColorVAE; all that is drawn, samples and new images, is drawn from the
+    distribution over the codes that the damaged image suggests, and an image has a code
+    of integers. The codes follow what is encoded with running means; those that are
+    hardly used begin anew.
+
+    Parameters
+    ----------
+    widths : tuple of ints, default=(48, 96, 128)
+        Features of the ladder at scales 1/2, 1/4, ...
+
+    n_blocks : int or tuple of ints, default=2
+        Gated blocks of the ladder at each scale, on the way up and on the way down: as
+        many at each, or a number for each of `widths`.
+
+    n_latent : int, default=None
+        Length of the code vectors (None: 4); that of the colours' is twice as long.
+
+    n_embeddings : int, default=64
+        Code vectors of each latent layer, at most 1024.
+
+    beta : float, default=1.0
+        Price of information: of -log p(code), by which the prior over the codes is
+        learned, and of the distance of what is encoded to its code.
+
+    loss : {"gaussian", "laplace", "ms_ssim", "frequency", "ciede2000"}, \
+            default="gaussian"
+        How a restoration is compared with the clean image. "gaussian" is the logarithm
+        of the mean squared error, PSNR itself; "laplace" that of the mean absolute
+        error, for which single large errors count less. The others are half of one of
+        these and half of what they are named after: structure at several scales, the
+        strength of each frequency, and the colour difference, for sRGB images. Rows
+        without `image_shape` know the first two. See :doc:`/losses`.
+
+    degradation : "blind", degradation, callable, transformer, Pipeline of these or \
+            None, default="blind"
+        The damage that is done to clean images, afresh in each batch, when there is no
+        `y`. "blind" is the mixture of `blind_degradation`; of rows without
+        `image_shape`, noise and missing values. A function, or a transformer that needs
+        no fitting, takes and gives float32 arrays (n, H, W, C) on the [0, 1] scale (of
+        rows: (n, n_features)) and runs on the CPU; where the network is on
+        another device, in the background. None: each image is its own target, as in a
+        plain VAE.
+
+    augmentation : "auto", augmentation, list of augmentations or None, default="auto"
+        How crops are varied before they are damaged; pairs are changed alike. "auto":
+        `RandomFlip` and `RandomQuarterTurn`. None: nothing.
+
+    image_shape : tuple (height, width) or (height, width, channels), default=None
+        How rows fold into images. None: rows are plain feature vectors, which are
+        taken as images of one line.
+
+    patch_size : int, default=None
+        Height and width of the crops to learn from, in pixels. None: 64.
+
+    latent_share : float in (0, 1), default=0.25
+        Share of the budget (epochs and seconds) in which the ladder learns its latents,
+        after all else. Of the rest, a tenth goes to the colours, which are learned
+        first, from whole pictures shrunk to the size of a crop, and a twentieth to the
+        error bars, after the restoration. Each of the four stages takes at least one
+        epoch.
+
+    max_epochs : int, default=20
+        Passes over the data; an epoch sees as many pixels as the images have.
+
+    max_seconds : float, default=None
+        Time to learn, in seconds. The learning rate falls to zero at the end of
+        `max_epochs` or of `max_seconds`, whichever comes first.
+
+    batch_size : int, default=None
+        Crops of a step. None: 4.
+
+    lr : float, default=0.004
+        Highest learning rate of Muon and AdamW.
+
+    ema_decay : float in [0, 1), default=0.99
+        Share of the running average of the weights that each step keeps.
+
+    early_stopping : bool, default=False
+        Whether to hold out images, and end a stage when their loss stops falling.
+
+    validation_fraction : float in (0, 1), default=0.1
+        Share of the images that is held out.
+
+    n_iter_no_change : int, default=10
+        Epochs without a better validation loss that are waited for.
+
+    warm_start : bool, default=False
+        Whether `fit` goes on from what was learned before.
+
+    mixed_precision : bool or "auto", default="auto"
+        Whether to learn in bfloat16 where that is safe. "auto": where the device, CUDA
+        or CPU, computes in it. Restoring is in float32 always.
+
+    tile_size : int, default=None
+        The ladder restores images of more pixels than a square of this side tile by
+        tile, with the same result: the smaller, the less memory is needed beside X and
+        the result. It is at least 88 pixels with the default depth. None: 256 pixels
+        on the CPU, but small images are restored whole; 1024 on other devices.
+
+    device : str, default="auto"
+        Where torch computes. "auto": CUDA if there is one, else MPS, else the CPU.
+
+    weights : str, default=None
+        What to start from: the path of a file that `save` wrote, of this class or of a
+        ladder of `ColorVAE`, or the name of weights that ship with the package
+        (`list_pretrained`). `widths`, `n_blocks`, `n_latent` and, if it has any,
+        `n_embeddings` are then those of the file; X must have as many channels. What
+        the file lacks begins with random weights. None: random weights.
+
+    callbacks : list of skorch callbacks, default=None
+        The user's own; they are cloned for each stage.
+
+    checkpoint : str or Path, default=None
+        Folder in which `fit` writes down each minute, or less often where that takes
+        long, how far it has come. A fit with equal parameters and images that is begun
+        later goes on from there, be it on another machine, and gives the same weights
+        on a CPU as one that was never cut off, if it counts epochs and not seconds. Of
+        the parameters, `callbacks`, `checkpoint`, `device`, `tile_size` and `verbose`
+        may differ; users' callbacks begin anew. Each fit has a file of its own in the
+        folder, so that the fits of a search don't meet.
+
+    verbose : int, default=0
+        1 shows a bar with the time left.
+
+    random_state : int, RandomState instance or None, default=None
+        Pass an int for the same weights from the same data.
+
+    Attributes
+    ----------
+    net_ : skorch.NeuralNet
+        The net around the network, ``net_.module_``.
+
+    architecture_ : str
+        "ladder".
+
+    history_ : list of dicts
+        For each epoch: ``stage``, ``train_loss``, ``train_psnr`` (in dB, of the crops
+        as the stage restores them), ``train_kl`` (nats per value of each latent layer;
+        the colours' first, then coarse to fine), ``train_active_units`` (one for each
+        latent layer that costs more than 0.01 nats per code), in the stage of the
+        latents ``perplexity`` (of each latent layer: so many codes, chosen alike, would
+        say as much as those that were chosen in the epoch), ``n_steps``, ``n_skipped``
+        (steps of the stage whose gradient was not finite), ``seconds`` since the stage
+        began and, when stopping early, the same of what is held out: ``valid_loss``,
+        ``valid_psnr``, ``valid_kl``, ``valid_active_units``. `HistoryDisplay` draws it.
+
+    n_channels_ : int
+        Channels of the images, not counting alpha.
+
+    patch_size_ : tuple of ints
+        Height and width of the crops.
+
+    data_range_ : pair of floats
+        Values that meant 0 and 1, for floats and wide integers.
+
+    image_mode_ : bool
+        Whether it was fitted on images rather than on rows.
+
+    calibration_ : Calibration
+        What `calibrate` found: how standard deviations are set right, and how far
+        intervals reach. Only after `calibrate`; learning anew forgets it.
+
+    n_features_in_ : int
+        Values of a row. Only when fitted on rows.
+
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of the features. Only when fitted on a data frame.
+
+    See Also
+    --------
+    ColorVAE : The same with Gaussian latents.
+    ColorVAEGAN : The same with samples that look sharp.
+
+    References
+    ----------
+    .. [1] A. van den Oord, O. Vinyals, K. Kavukcuoglu: Neural Discrete Representation
+       Learning, NeurIPS 2017.
+
+    Examples
+    --------
+    >>> from skimage.data import astronaut
+    >>> from colorvae_sk import ColorVQVAE, GaussianNoise
+    >>> X = astronaut()[None, ::8, ::8]
+    >>> vae = ColorVQVAE(degradation=GaussianNoise(0.1), max_epochs=1, random_state=0)
+    >>> codes = vae.fit(X).encode_indices(X)
+    >>> codes.shape, vae.decode_indices(codes).shape
+    ((1, 1345), (1, 64, 64, 3))
+    """
+
+    _parameter_constraints: ClassVar[dict] = {
+        **ColorVAE._parameter_constraints,
+        "n_embeddings": [Interval(Integral, 2, 1024, closed="both")],
+    }
+    del _parameter_constraints["architecture"], _parameter_constraints["free_bits"]
+    _networks: ClassVar[dict] = {"ladder": QuantisedLadderVAE}
+    architecture, free_bits = "ladder", 0.0  # codes are kept alive in another way
+
+    def __init__(
+        self,
+        widths=(48, 96, 128),
+        n_blocks=2,
+        n_latent=None,
+        n_embeddings=64,
+        beta=1.0,
+        loss="gaussian",
+        degradation="blind",
+        augmentation="auto",
+        image_shape=None,
+        patch_size=None,
+        latent_share=0.25,
+        max_epochs=20,
+        max_seconds=None,
+        batch_size=None,
+        lr=4e-3,
+        ema_decay=0.99,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=10,
+        warm_start=False,
+        mixed_precision="auto",
+        tile_size=None,
+        device="auto",
+        weights=None,
+        callbacks=None,
+        checkpoint=None,
+        verbose=0,
+        random_state=None,
+    ):
+        self.widths = widths
+        self.n_blocks = n_blocks
+        self.n_latent = n_latent
+        self.n_embeddings = n_embeddings
+        self.beta = beta
+        self.loss = loss
+        self.degradation = degradation
+        self.augmentation = augmentation
+        self.image_shape = image_shape
+        self.patch_size = patch_size
+        self.latent_share = latent_share
+        self.max_epochs = max_epochs
+        self.max_seconds = max_seconds
+        self.batch_size = batch_size
+        self.lr = lr
+        self.ema_decay = ema_decay
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.warm_start = warm_start
+        self.mixed_precision = mixed_precision
+        self.tile_size = tile_size
+        self.device = device
+        self.weights = weights
+        self.callbacks = callbacks
+        self.checkpoint = checkpoint
+        self.verbose = verbose
+        self.random_state = random_state
+
+    def encode_indices(self, X):
+        """The code of each image, as integers.
+
+        Parameters
+        ----------
+        X : images
+            Images of one size.
+
+        Returns
+        -------
+        indices : int64 ndarray of shape (n_images, n_codes)
+            For each place of each latent layer the index of its code vector, from 0 to
+            `n_embeddings` - 1: the colours' first, then coarse to fine. `encode` says
+            the same in numbers that are a priori standard normal.
+        """
+        return self._restorer.encode_indices(self._check_codable(X))
+
+    def decode_indices(self, indices, size=None):
+        """Images from their codes of integers.
+
+        Parameters
+        ----------
+        indices : array-like of shape (n_images, n_codes)
+            Codes, as `encode_indices` gives them.
+        size : pair of ints, default=None
+            Height and width of the images. None: that of the images (or patches) that
+            the network was fitted on.
+
+        Returns
+        -------
+        X : ndarray
+            Images in the shape and dtype of those that the network was fitted on.
+        """
+        check_is_fitted(self)
+        check_indices(indices, self._blueprint[1]["n_embeddings"])
+        return self._decode(indices, size, np.int64)
+
+    @property
+    def _own_options(self):
+        return {"n_embeddings": self.n_embeddings}
+
+    def _stage_callbacks(self, schedule, file, n_done):
+        return [CodeUsage(), *super()._stage_callbacks(schedule, file, n_done)]
+
+
+class CodeUsage(Callback):
+    """Write down at the end of each epoch how many codes were in use."""
+
+    def on_epoch_end(self, net, **kwargs):
+        if net.stage_ != "latents":
+            return
+        codebooks = [layer.codebook for layer in net.module_.latent_layers]
+        net.history.record("perplexity", [book.perplexity() for book in codebooks])
+        for book in codebooks:
+            book.forget()
+
+
+def check_indices(indices, n_embeddings):
+    """Complain unless these are indices of code vectors."""
+    indices = np.asarray(indices)
+    if indices.dtype.kind not in "iu":
+        raise TypeError(
+            f"Expected indices to be integers, got {indices.dtype}. Pass what "
+            "encode_indices gave; decode takes what encode gave."
+        )
+    if indices.size and not (indices.min() >= 0 and indices.max() < n_embeddings):
+        raise ValueError(
+            f"Expected indices from 0 to {n_embeddings - 1}, got {indices.min()} to "
+            f"{indices.max()}."
+        )
