@@ -111,7 +111,7 @@ def methods_of(model, n_samples, tile_size):
     methods = {name: partial(restore, model=model)}
     if tile_size is not None:
         tiled = copy(model).set_params(tile_size=tile_size)
-        side, _ = tiled._restorer.tile  # a network may need larger ones
+        side, _ = tiled._restorer().tile  # a network may need larger ones
         methods[f"{name}, tiles of {side}"] = partial(restore, model=tiled)
     if n_samples > 0:
         one, several = (

@@ -290,7 +290,7 @@ class BaseColorVAE(
 
     def _restore_to(self, canvas, images, key=None):
         """Write restored images, or samples, to a canvas."""
-        for i, parts in self._restorer.restore_parts(images, key=key):
+        for i, parts in self._restorer().restore_parts(images, key=key):
             for rows, columns, values, _ in parts:
                 canvas.write(i, rows, columns, values)
 
@@ -340,7 +340,7 @@ class BaseColorVAE(
             In nats per value (dimension).
         """
         images = self._check_damaged(X)
-        restorer = self._restorer
+        restorer = self._restorer()
         elbo = (restorer.elbo(images, i, self.seed_) for i in range(len(images)))
         return np.fromiter(elbo, float)
 
@@ -359,7 +359,7 @@ class BaseColorVAE(
         Z : float32 ndarray of shape (n_images, n_codes)
             Means of the posterior; a priori each code is standard normal.
         """
-        return self._restorer.encode(self._check_codable(X))
+        return self._restorer().encode(self._check_codable(X))
 
     def _check_codable(self, X):
         """X as images of one size that the network takes as they are."""
@@ -404,7 +404,7 @@ class BaseColorVAE(
                 f"Z has {Z.shape[1]} codes per image, expected {n_codes} for images of "
                 f"size {size}. Pass what encode gave, and the size of those images."
             )
-        return self._like_training(check_decoded(self._restorer.decode(Z, size)))
+        return self._like_training(check_decoded(self._restorer().decode(Z, size)))
 
     def sample(self, n_samples=1, size=None, random_state=None) -> np.ndarray:
         """Draw new images, from nothing.
@@ -468,7 +468,6 @@ class BaseColorVAE(
                 "another one on images like these."
             )
 
-    @property
     def _restorer(self):
         return Restorer(self.net_.module_, self._device, self.tile_size)
 

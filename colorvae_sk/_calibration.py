@@ -365,7 +365,7 @@ class CalibrationMixin:
         Each as (number of the image, rows, columns, restored, standard deviations).
         """
         calibration = getattr(self, "calibration_", None)
-        for i, parts in self._restorer.restore_parts(images, with_std=True):
+        for i, parts in self._restorer().restore_parts(images, with_std=True):
             for rows, columns, values, sigma in parts:
                 sigma = calibration.correct(sigma) if calibration else sigma
                 yield i, rows, columns, values, sigma
@@ -374,7 +374,7 @@ class CalibrationMixin:
         """Yield how far off known values are, in standard deviations, by image."""
         images, target = self._check_clean_pair(X, y)
         calibration = getattr(self, "calibration_", None)
-        for i, (restored, sigma) in enumerate(self._restorer.restore(images)):
+        for i, (restored, sigma) in enumerate(self._restorer().restore(images)):
             sigma = calibration.correct(sigma) if calibration else sigma
             residual, sigma = observed((target[i] - restored, sigma))
             yield np.abs(residual) / sigma
@@ -392,6 +392,6 @@ class CalibrationMixin:
 
     def _residuals(self, images, target, indices):
         """Yield residuals and predicted standard deviations of some of the images."""
-        restored = self._restorer.restore(images, indices)
+        restored = self._restorer().restore(images, indices)
         for i, (image, sigma) in zip(indices, restored, strict=True):
             yield target[i] - image, sigma

@@ -289,7 +289,7 @@ class ColorVQVAE(ColorVAE):
             `n_embeddings` - 1: the colours' first, then coarse to fine. `encode` says
             the same in numbers that are a priori standard normal.
         """
-        return self._restorer.encode_indices(self._check_codable(X))
+        return self._restorer().encode_indices(self._check_codable(X))
 
     def decode_indices(self, indices, size=None):
         """Images from their codes of integers.

@@ -80,7 +80,7 @@ def print_scores(titles, damaged, restored, std, clean):
     """Print a table: three measures of damaged and restored, and the coverage."""
     from . import metrics
     from ._coverage import coverage_score
-    from .plotting import fill_with_means
+    from ._drawing import fill_with_means
 
     measures = metrics.psnr_score, metrics.ssim_score, metrics.ciede2000_error
     print(HEAD)
@@ -96,9 +96,12 @@ def draw(file, titles, *states):
     """Write the comparison."""
     from matplotlib import pyplot
 
-    from .plotting import plot_restoration
+    from ._picture_displays import RestorationDisplay
 
-    figure = plot_restoration(*states, titles=titles)
+    damaged, restored, std, clean = states
+    figure = RestorationDisplay.from_predictions(
+        clean, restored, std, X=damaged, names=titles
+    ).figure_
     figure.savefig(file, dpi=100)
     pyplot.close(figure)
     print(f"The comparison is in {file}.")

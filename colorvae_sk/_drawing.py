@@ -83,7 +83,7 @@ def fill_with_means(image):
     Examples
     --------
     >>> import numpy as np
-    >>> from colorvae_sk.plotting import fill_with_means
+    >>> from colorvae_sk._drawing import fill_with_means
     >>> fill_with_means(np.array([[[0.25, np.nan], [np.nan, np.nan]]]))
     array([[[0.25, 0.5 ],
             [0.25, 0.5 ]]])

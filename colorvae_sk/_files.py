@@ -12,6 +12,7 @@ from threading import Lock
 import numpy as np
 
 from . import _png, _tiff
+from ._pictures import ORIENTATION, TURNS
 
 MAX_PIXELS = 200_000_000
 LIMIT_LOCK = Lock()
@@ -27,16 +28,6 @@ BEGINNINGS = {  # of a file, and the format that it tells
     b"RIFF": "WEBP",
 }
 PLAIN = {"1", "L", "LA", "RGB", "RGBA", "I;16"}  # Pillow's modes that arrays have too
-ORIENTATION = 0x0112  # in EXIF: how the camera was held
-TURNS = {  # an array as it is stored -> the right way up
-    2: lambda pixels: pixels[:, ::-1],
-    3: lambda pixels: pixels[::-1, ::-1],
-    4: lambda pixels: pixels[::-1],
-    5: lambda pixels: pixels.swapaxes(0, 1),
-    6: lambda pixels: pixels.swapaxes(0, 1)[:, ::-1],
-    7: lambda pixels: pixels[::-1, ::-1].swapaxes(0, 1),
-    8: lambda pixels: pixels.swapaxes(0, 1)[::-1],
-}
 BACK = TURNS | {6: TURNS[8], 8: TURNS[6]}  # the others undo themselves
 
 

@@ -165,7 +165,9 @@ class Restorer:
         try:
             damaged = self.tensor(np.stack([image for _, image in batch]))
             noise = self._noise_of_batch(images, batch, key)
-            restored, log_sigma, _ = self.network(damaged, noise=noise)
+            restored, log_sigma, _ = self.network(
+                damaged, noise=noise, with_sigma=with_std
+            )
             std = log_sigma.exp().cpu().numpy() if with_std else None
             return restored.cpu().numpy(), std
         except (MemoryError, RuntimeError) as error:

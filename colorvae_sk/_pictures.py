@@ -6,9 +6,21 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from . import _png
+
 # Of Pillow's formats those that are pixels alone: EPS, for one, is a program that
 # Pillow would have Ghostscript run.
 FORMATS = "BMP", "DIB", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TGA", "TIFF", "WEBP"
+ORIENTATION = 0x0112  # in EXIF: how the camera was held
+TURNS = {  # an array as it is stored -> the right way up
+    2: lambda pixels: pixels[:, ::-1],
+    3: lambda pixels: pixels[::-1, ::-1],
+    4: lambda pixels: pixels[::-1],
+    5: lambda pixels: pixels.swapaxes(0, 1),
+    6: lambda pixels: pixels.swapaxes(0, 1)[:, ::-1],
+    7: lambda pixels: pixels[::-1, ::-1].swapaxes(0, 1),
+    8: lambda pixels: pixels.swapaxes(0, 1)[::-1],
+}
 
 
 def read_image(path):
@@ -131,12 +143,25 @@ def _read_picture(path):
     from PIL import Image, ImageOps
 
     with Image.open(os.fspath(path), formats=FORMATS) as picture:
+        if picture.format == "PNG" and _png.is_deep_colour(picture):
+            return _read_deep_png(picture)
         picture = ImageOps.exif_transpose(picture)  # as its camera was held
         if picture.has_transparency_data:
             picture = picture.convert("RGBA")
         elif len(picture.getbands()) > 1 or picture.mode == "P":
             picture = picture.convert("RGB")  # else CMYK would pass for RGBA
         return np.asarray(picture)
+
+
+def _read_deep_png(picture):
+    """Read a PNG file of 16 bits per channel that Pillow has opened and not loaded."""
+    with open(picture.filename, "rb") as file:
+        pixels = _png.read_deep(file.read())
+    turn = TURNS.get(picture.getexif().get(ORIENTATION))
+    pixels = turn(pixels) if turn else pixels
+    if pixels.shape[2] == 2:  # grey and alpha
+        pixels = pixels[..., [0, 0, 0, 1]]
+    return np.ascontiguousarray(pixels)
 
 
 def _picture_size(path):
@@ -150,14 +175,14 @@ def _picture_size(path):
 
 def _will_turn(picture):
     """Whether a Pillow picture, not loaded yet, will swap its height and width."""
-    from PIL import ExifTags, Image
+    from PIL import Image
 
     if picture.format == "TIFF":
         return False  # Pillow has swapped them already
     if picture.format == "PNG" and not _ends_with_pixels(picture.filename):
         picture.load()  # its EXIF may come last
     exif = Image.Image.getexif(picture)  # PNG's own getexif always loads
-    return exif.get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
+    return exif.get(ORIENTATION) in (5, 6, 7, 8)
 
 
 def _ends_with_pixels(path):

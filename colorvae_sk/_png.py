@@ -55,6 +55,11 @@ def bit_depth(data):
     return data[24]
 
 
+def is_deep_colour(picture):
+    """Whether a PNG that Pillow has opened has 16 bits in each of several channels."""
+    return picture.mode != "I;16" and any("16" in str(tile[3]) for tile in picture.tile)
+
+
 def read_deep(data):
     """Read a PNG file of 16 bits per channel, which Pillow would cut to 8.
 

@@ -429,7 +429,7 @@ def test_posterior_sample_of_an_image_does_not_hang_on_its_neighbours(
 @every_architecture
 def test_every_image_draws_its_own_noise(architecture, fitted, photos):
     images = photos[[0, 1, 0]]
-    restorer, images = fitted[architecture]._restorer, as_images(images)
+    restorer, images = fitted[architecture]._restorer(), as_images(images)
     noises = restorer._noise_of_batch(images, [(i, images[i]) for i in range(3)], key=0)
     for noise in noises:
         assert torch.equal(noise[0], noise[2])
@@ -545,7 +545,7 @@ def test_score_measures_on_the_range_that_was_fitted():
 @every_architecture
 def test_elbo_is_that_of_the_networks_numbers(architecture, fitted, photos):
     vae = fitted[architecture]
-    network, restorer = vae.net_.module_, vae._restorer
+    network, restorer = vae.net_.module_, vae._restorer()
     images = as_images(photos[:2])
     for i, elbo in enumerate(vae.score_samples(photos[:2])):
         image = images[i]

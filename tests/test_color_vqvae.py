@@ -258,7 +258,7 @@ def test_posterior_samples_of_tiles_equal_those_of_the_whole_image(fitted):
     picture = np.random.default_rng(0).random((1, 150, 130, 3)).astype(np.float32)
     tiled = clone(fitted).set_params(tile_size=64)
     vars(tiled).update({k: v for k, v in vars(fitted).items() if k.endswith("_")})
-    assert tiled._restorer.tile == (64, 64)
+    assert tiled._restorer().tile == (64, 64)
     part, whole = (v.sample_posterior(picture, random_state=3) for v in (tiled, fitted))
     assert np.mean(np.abs(part - whole) < 1e-4) > 0.99  # but for ties
 

@@ -10,6 +10,7 @@ import tifffile
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image, ImageFile
 
+from colorvae_sk import _png
 from colorvae_sk._images import as_images
 from colorvae_sk._pictures import read_colour_image, read_image, read_image_size
 
@@ -98,6 +99,25 @@ def test_16_bit_grey_png_is_read_in_full_depth(save):
     image = read_image(save(Image.fromarray(array), "a.png"))
     assert image.dtype == np.uint16
     assert_array_equal(image, array)
+
+
+@pytest.mark.parametrize("orientation", [None, 3, 6])
+@pytest.mark.parametrize("n_channels", [2, 3, 4])
+def test_16_bit_colour_png_is_read_in_full_depth(tmp_path, n_channels, orientation):
+    pixels = np.random.default_rng(0).integers(65536, size=(5, 7, n_channels))
+    data = _png.write_deep(pixels.astype(np.uint16))
+    if orientation:
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        chunk = _png.as_chunk(b"eXIf", exif.tobytes().removeprefix(b"Exif\0\0"))
+        data = data[:33] + chunk + data[33:]  # after the header
+    (tmp_path / "a.png").write_bytes(data)
+    image = read_image(tmp_path / "a.png")
+    colours = pixels[..., [0, 0, 0, 1]] if n_channels == 2 else pixels
+    turns = {None: 0, 3: 2, 6: 3}[orientation]
+    assert image.dtype == np.uint16
+    assert_array_equal(image, np.rot90(colours, turns))
+    assert read_image_size(tmp_path / "a.png") == image.shape[:2]
 
 
 def test_deep_tiff_of_several_pages_is_refused(tmp_path):
