@@ -29,6 +29,7 @@ KEPT = (
     "n_blocks",
     "n_latent",
     "beta",
+    "loss",
     "free_bits",
     "degradation",
     "augmentation",

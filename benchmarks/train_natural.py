@@ -99,7 +99,7 @@ def natural_damage():
         (4, fade),
         (3.5, holes),
         (0.8, small),
-        (0.4, Quantize()),
+        (4, Quantize()),
         (0.2, MissingPixels(1.0)),
         (5, several),
     )

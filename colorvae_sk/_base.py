@@ -359,7 +359,8 @@ class BaseColorVAE(
         Z : float32 ndarray of shape (n_images, n_codes)
             Means of the posterior; a priori each code is standard normal.
         """
-        return self._restorer().encode(self._check_codable(X))
+        images = self._check_codable(X)
+        return self._restorer().encode(images)
 
     def _check_codable(self, X):
         """X as images of one size that the network takes as they are."""

@@ -9,12 +9,13 @@ import torch
 from torch.nn import functional as F
 from torch.utils.data import Dataset
 
-from ._colour_stage import block_means
+from ._colour_stage import sample_points
 
-KEPT_BYTES = 2**28  # of shrunk pictures, so that they are not read again
+KEPT_BYTES = 2**28  # of thinned out pictures, so that they are not read again
 READY_BYTES = 2**28  # of whole images as floats: more are converted batch by batch
 SMALLEST_PART = 0.3  # of the sides of a picture, if there are only few to learn from
-MANY = 300  # pictures: enough to learn colours from whole ones
+JOINED = 0.7  # share of the parts that are joined of two pictures
+MANY = 3000  # pictures: enough to learn colours from whole ones
 TOGETHER = 32  # crops are damaged at once: small batches would spend time between steps
 MARGIN = 8  # pixels between what is damaged side by side: blur reaches across
 
@@ -55,7 +56,7 @@ class TrainingImages(Dataset):
         self.with_pictures = with_pictures and not self._are_whole
         n_values = 4 * images.n_channels * area  # of a picture with twice the sides
         n_bytes = 4 * len(self.sources) * n_values
-        self._kept = lru_cache(max(1, KEPT_BYTES // n_bytes))(self._shrink)
+        self._kept = lru_cache(max(1, KEPT_BYTES // n_bytes))(self._thin_out)
 
     def __len__(self):
         return len(self.indices)
@@ -95,14 +96,15 @@ class TrainingImages(Dataset):
             yield fill_up(crop, self.patch_size)
 
     def pictures(self, positions):
-        """Images and targets, shrunk to the size of a crop: arrays (n, C, h, w)."""
+        """Images and targets, thinned out to a crop's size: arrays (n, C, h, w)."""
         pictures = [self._kept(self.indices[k], 1) for k in positions]
         return [np.stack(images) for images in zip(*pictures, strict=True)]
 
     def parts(self, positions, rng):
         """The same of random parts: the larger, the more pictures there are.
 
-        The colours of a few whole pictures would be learned by heart.
+        The colours of a few whole pictures would be learned by heart. So most parts are
+        those of two pictures side by side, too.
         """
         smallest = SMALLEST_PART + (1 - SMALLEST_PART) * len(self) / MANY
         if smallest >= 1:
@@ -111,7 +113,8 @@ class TrainingImages(Dataset):
             self._part(self.indices[k], rng.uniform(smallest, 1), rng)
             for k in positions
         ]
-        return [np.stack(images) for images in zip(*parts, strict=True)]
+        parts = [np.stack(images) for images in zip(*parts, strict=True)]
+        return join_some(parts, rng)
 
     def _part(self, i, share, rng):
         pictures = self._kept(i, 2)
@@ -120,12 +123,12 @@ class TrainingImages(Dataset):
             _random_slice(*sides, rng)
             for sides in zip(pictures[0].shape[1:], size, strict=True)
         )
-        return [shrink(p[:, rows, columns], self.patch_size) for p in pictures]
+        return [thin_out(p[:, rows, columns], self.patch_size) for p in pictures]
 
-    def _shrink(self, i, n_crops):
+    def _thin_out(self, i, n_crops):
         """An image and its target as large as so many crops beside each other."""
         size = tuple(n_crops * side for side in self.patch_size)
-        return [shrink(source[i], size) for source in self.sources]
+        return [thin_out(source[i], size) for source in self.sources]
 
 
 def _random_slice(side, size, rng):
@@ -134,9 +137,18 @@ def _random_slice(side, size, rng):
     return slice(start, start + size)
 
 
-def shrink(image, size):
-    """The means of the cells of a grid over an image (C, H, W): (C, *size)."""
-    return block_means(torch.from_numpy(image)[None], size)[0].numpy()
+def join_some(views, rng):
+    """Replace the right of most images (n, C, h, w) by that of others, in all views."""
+    n, _, _, width = views[0].shape
+    cuts = np.where(rng.random(n) < JOINED, rng.integers(width, size=n), width)
+    is_other = np.arange(width) >= cuts[:, None, None, None]
+    others = rng.permutation(n)
+    return [np.where(is_other, images[others], images) for images in views]
+
+
+def thin_out(image, size):
+    """Points on a grid over an image (C, H, W), damaged as its pixels: (C, *size)."""
+    return sample_points(torch.from_numpy(image), size).numpy()
 
 
 def fill_up(image, size):

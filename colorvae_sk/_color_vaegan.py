@@ -79,7 +79,7 @@ class ColorVAEGAN(ColorVAE):
     latent_share : float in (0, 1), default=0.25
         Share of the budget (epochs and seconds) in which the ladder learns its latents,
         after all else. Of the rest, a tenth goes to the colours, which are learned
-        first, from whole pictures shrunk to the size of a crop, and a twentieth to the
+        first, from points all over whole pictures, and a twentieth to the
         error bars, after the restoration. Each of the four stages takes at least one
         epoch.
 

@@ -74,7 +74,7 @@ class ColorVQVAE(ColorVAE):
     latent_share : float in (0, 1), default=0.25
         Share of the budget (epochs and seconds) in which the ladder learns its latents,
         after all else. Of the rest, a tenth goes to the colours, which are learned
-        first, from whole pictures shrunk to the size of a crop, and a twentieth to the
+        first, from points all over whole pictures, and a twentieth to the
         error bars, after the restoration. Each of the four stages takes at least one
         epoch.
 
@@ -289,7 +289,8 @@ class ColorVQVAE(ColorVAE):
             `n_embeddings` - 1: the colours' first, then coarse to fine. `encode` says
             the same in numbers that are a priori standard normal.
         """
-        return self._restorer().encode_indices(self._check_codable(X))
+        images = self._check_codable(X)
+        return self._restorer().encode_indices(images)
 
     def decode_indices(self, indices, size=None):
         """Images from their codes of integers.

@@ -9,10 +9,12 @@ from torch.nn import functional as F
 
 from ._blocks import LatentLayer, fill_missing, may_miss, starting_at
 
-THUMBNAIL = 48  # pixels; the colours are judged from this much of a picture
-N_QUANTILES = 17  # of each channel of it
+THUMBNAIL = 48  # points of each side; the colours are judged from these
+N_QUANTILES = 17  # of the points of each channel
+CELLS = (8, 8)  # in which noise is averaged out
+N_MEANS = 9  # quantiles of the means of these
 N_PIECES = 8  # of each tone curve
-FEW_COLOURS = (8, 8)  # cells from which the error of the colours is estimated
+N_HIDDEN, N_RESIDUAL = 192, 2  # width and depth of what judges them
 CAUTION = 0.5  # cells' worth of belief that there is no such error
 CURVE_STEP = 0.1  # all pixels hang on the curves: they learn in smaller steps
 
@@ -29,29 +31,54 @@ def block_means(images, size):
     return F.adaptive_avg_pool2d(filled, size) / share
 
 
+def sample_points(images, size):
+    """The pixel in the middle of each cell of a grid: (n, C, H, W) -> (n, C, *size)."""
+    rows, columns = (
+        (2 * torch.arange(n, device=images.device) + 1) * side // (2 * n)
+        for n, side in zip(size, images.shape[-2:], strict=True)
+    )
+    return images[..., rows[:, None], columns]
+
+
 @torch.no_grad()
 def summarise_colours(images):
-    """What the colours of whole pictures are judged by: (n, C, H, W) -> (n, 18 C).
+    """What the colours of whole pictures are judged by: (n, C, H, W) -> (n, 27 C).
 
-    Of each channel, 17 quantiles of a thumbnail of 48 x 48 pixels, brought to [-1, 1],
-    and the share of the thumbnail that was observed.
+    Of each channel, 17 quantiles of 48 x 48 points, which tell of noise too, and 9 of
+    the means of 8 x 8 cells, which do not, brought to [-1, 1], and the share of the
+    points that was observed.
     """
-    return summarise_thumbnails(block_means(images, THUMBNAIL))
+    size = THUMBNAIL, THUMBNAIL
+    return summarise_thumbnails(sample_points(images, size), block_means(images, size))
 
 
 @torch.no_grad()
-def summarise_thumbnails(thumbnails):
-    """The same of thumbnails (n, C, 48, 48), NaN where nothing was observed."""
-    cells = sort(thumbnails.flatten(2))
-    n_observed = cells.isfinite().sum(2, keepdim=True)
-    levels = torch.linspace(0, 1, N_QUANTILES, dtype=cells.dtype, device=cells.device)
+def summarise_thumbnails(points, means):
+    """The same of thumbnails (n, C, 48, 48), NaN where nothing was observed.
+
+    One is of points, the other of means.
+    """
+    share = points.isfinite().float().mean((2, 3))
+    tones = (
+        quantiles(points, N_QUANTILES),
+        quantiles(block_means(means, CELLS), N_MEANS),
+    )
+    return torch.cat([*tones, share], dim=1)
+
+
+def quantiles(images, n):
+    """Quantiles of what was observed of each channel: (n, C, H, W) -> (n, n_levels C).
+
+    They are brought to [-1, 1]; those of nothing are 0.
+    """
+    values = sort(images.flatten(2))
+    n_observed = values.isfinite().sum(2, keepdim=True)
+    levels = torch.linspace(0, 1, n, dtype=values.dtype, device=values.device)
     place = levels * (n_observed - 1).clamp_min(0)
     below, above = (
-        cells.gather(2, index.long()) for index in (place.floor(), place.ceil())
+        values.gather(2, index.long()) for index in (place.floor(), place.ceil())
     )
-    quantiles = 2 * torch.lerp(below, above, place.frac()) - 1
-    share = n_observed / cells.shape[2]
-    return torch.cat([quantiles.nan_to_num(0.0).flatten(1), share.flatten(1)], dim=1)
+    return (2 * torch.lerp(below, above, place.frac()) - 1).nan_to_num(0.0).flatten(1)
 
 
 def sort(values):
@@ -73,12 +100,12 @@ class ColourStage(nn.Module):
     def __init__(self, n_channels, n_features, n_latent, latent_layer=LatentLayer):
         super().__init__()
         self.n_channels = n_channels
-        n_seen = n_channels * (N_QUANTILES + 1)
-        self.context = perceptron(n_seen, 2 * n_features, n_features)
-        self.evidence = perceptron(2 * n_seen, 2 * n_features, n_features)
+        n_seen = n_channels * (N_QUANTILES + N_MEANS + 1)
+        self.context = perceptron(n_seen, n_features)
+        self.evidence = perceptron(2 * n_seen, n_features)
         self.latent = latent_layer(n_features, n_features, n_latent)
         n_outputs = n_channels * (1 + N_PIECES + n_channels)
-        self.curves = perceptron(n_features, 2 * n_features, n_outputs)
+        self.curves = perceptron(n_features, n_outputs)
         starting_at(0.0, self.curves[-1])
 
     def forward(self, seen, target_seen=None, noise=None):
@@ -101,10 +128,24 @@ class ColourStage(nn.Module):
         return (offsets, torch.exp(slopes), mixing + identity), features, code, cost
 
 
-def perceptron(n_inputs, n_hidden, n_outputs):
-    """Two fully connected layers."""
+class Residual(nn.Module):
+    """A fully connected layer that adds to what it gets."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.layer = nn.Linear(width, width)
+
+    def forward(self, x):
+        return x + F.gelu(self.layer(x))
+
+
+def perceptron(n_inputs, n_outputs):
+    """Fully connected layers, those in the middle residual."""
     return nn.Sequential(
-        nn.Linear(n_inputs, n_hidden), nn.GELU(), nn.Linear(n_hidden, n_outputs)
+        nn.Linear(n_inputs, N_HIDDEN),
+        nn.GELU(),
+        *(Residual(N_HIDDEN) for _ in range(N_RESIDUAL)),
+        nn.Linear(N_HIDDEN, n_outputs),
     )
 
 
@@ -132,7 +173,7 @@ def miscoloured(target, curves, pictures, trusted=0.0):
     what is done to the target, less an error of the size `trusted` (root mean square).
     Noise and blur are averaged out in the cells.
     """
-    damaged, clean = (block_means(images, FEW_COLOURS) for images in pictures)
+    damaged, clean = (block_means(images, CELLS) for images in pictures)
     seen, true = (
         cells.flatten(2).transpose(1, 2)  # (n, n_cells, C)
         for cells in (apply_curves(damaged, curves), clean)

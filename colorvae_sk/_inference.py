@@ -6,7 +6,12 @@ import math
 import numpy as np
 import torch
 
-from ._colour_stage import THUMBNAIL, block_means, summarise_thumbnails
+from ._colour_stage import (
+    THUMBNAIL,
+    block_means,
+    sample_points,
+    summarise_thumbnails,
+)
 from ._streaming import LadderStream, least_tile
 from ._tiling import blend_tiles
 from .losses import gaussian_nll
@@ -252,12 +257,16 @@ class Restorer:
         if not self.network.global_stages:
             return {}
         height, width = images.raw(i).shape[:2]
+        everywhere = slice(0, width)
         lines = []
         for k in range(THUMBNAIL):  # a thumbnail, without all of the image as floats
             rows = slice(k * height // THUMBNAIL, -(-(k + 1) * height // THUMBNAIL))
-            strip = self.tensor(images.part(i, rows, slice(0, width))[None])
-            lines.append(block_means(strip, (1, THUMBNAIL)))
-        return {"seen": summarise_thumbnails(torch.cat(lines, dim=2))}
+            strip = self.tensor(images.part(i, rows, everywhere)[None])
+            middle = (2 * k + 1) * height // (2 * THUMBNAIL) - rows.start
+            points = sample_points(strip[:, :, [middle]], (1, THUMBNAIL))
+            lines.append((points, block_means(strip, (1, THUMBNAIL))))
+        points, means = (torch.cat(line, dim=2) for line in zip(*lines, strict=True))
+        return {"seen": summarise_thumbnails(points, means)}
 
     def _noise(self, images, i, key):
         """One draw of latents for an image, whatever batch it is in."""

@@ -25,8 +25,8 @@ Beside that a network tells what is needed to train and use it:
   ``stages_of(name)``: those that learn a parameter; ``lesson(stage, ...)``: what the
   arguments of the network, and what its answer is compared with, to learn a stage
   from crops (damaged, target) and from copies of the pictures that they are cut from,
-  shrunk to their size, as strictly (0 to 1) as it is to be judged; ``global_stages``:
-  those that only look at the copies;
+  thinned out to their size, as strictly (0 to 1) as it is to be judged;
+  ``global_stages``: those that only look at the copies;
 - ``units``: how many units each latent layer has;
 - ``fixed_size``: the one (H, W) that it takes, or None where any will do;
   ``multiple``: a tile of a larger image starts at a multiple of this, in pixels;
@@ -81,11 +81,12 @@ class LadderVAE(nn.Module):
     """A conditional hierarchical VAE, fully convolutional: the default for images.
 
     The global colours are judged and set right first (`ColourStage`), for which whole
-    pictures are learned from, shrunk to the size of the crops. Holes are filled from
-    around them, and else with 0.5. A context encoder turns the result into features at
-    scales 1/2, 1/4, ...; then, top down, at each scale: features, a centred latent,
-    gated blocks. The head gives what is to be added to the filled image. The posterior
-    of the latents sees what the restoration without latents misses of the target.
+    pictures are learned from, thinned out to the size of the crops. Holes are filled
+    from around them, and else with 0.5. A context encoder turns the result into
+    features at scales 1/2, 1/4, ...; then, top down, at each scale: features, a centred
+    latent, gated blocks. The head gives what is to be added to the filled image. The
+    posterior of the latents sees what the restoration without latents misses of the
+    target.
 
     Parameters
     ----------

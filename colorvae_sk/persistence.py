@@ -218,12 +218,13 @@ class ObjectPacker(Packer):
             return self.pack(weights, f"{name}.weights")
         packed = {}
         for key, array in weights.items():
-            if np.abs(array).max(initial=0) > np.finfo(np.float16).max:
+            dtype = np.float16 if array.dtype.kind == "f" else None  # counts stay exact
+            if dtype and np.abs(array).max(initial=0) > np.finfo(dtype).max:
                 raise ValueError(
                     f"The weights {key} of {name} are too large for half precision. "
                     "Pass half=False."
                 )
-            packed[key] = self.store(array, f"{name}.weights.{key}", np.float16)
+            packed[key] = self.store(array, f"{name}.weights.{key}", dtype)
         return packed
 
 

@@ -10,24 +10,13 @@ dimensions its codes tell the digits apart.
 # %%
 # Digits to learn from
 # --------------------
-# MNIST, if it can be fetched; else the digits that come with scikit-learn, which are
-# 8 x 8 pixels small. Rows of pixels are all that the network asks for.
+# Those that come with scikit-learn, 8 x 8 pixels small. Rows of pixels are all that the
+# network asks for.
 import numpy as np
-from sklearn.datasets import fetch_openml, load_digits
+from sklearn.datasets import load_digits
 
-
-def get_digits(n_rows=2000):
-    """Rows of pixels on [0, 1], and labels."""
-    try:
-        X, y = fetch_openml(
-            "mnist_784", version=1, return_X_y=True, as_frame=False, n_retries=0
-        )
-    except (OSError, ImportError):  # no network, or no pandas to read it with
-        X, y = load_digits(return_X_y=True)
-    return np.float32(X[:n_rows] / X.max()), y[:n_rows].astype(int)
-
-
-X, y = get_digits()
+X, y = load_digits(return_X_y=True)
+X = np.float32(X / X.max())
 side = round(X.shape[1] ** 0.5)
 
 # %%

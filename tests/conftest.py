@@ -6,6 +6,8 @@ import pytest
 import torch
 from skimage import data
 
+collect_ignore = ["faults/fuzz_files.py"]  # it is run by hand, with atheris
+
 
 @pytest.fixture(scope="session")
 def photos_uint8():

@@ -121,6 +121,14 @@ def of_color_vae(vae, X, folder):
     vae.decode(vae.encode(X)), vae.score_samples(X), get_tags(vae)
 
 
+def of_meta_estimator(meta, X, folder):
+    meta = clone(meta).fit(X)
+    if hasattr(meta, "detect"):
+        meta.predict(X), meta.anomaly_map(X), meta.detect(X)
+    else:
+        meta.transform(X)
+
+
 def of_degradation(degradation, X, folder):
     degradation.fit(X).transform_with_draws(X)
     degradation.fit_transform(X)
@@ -133,15 +141,26 @@ def of_augmentation(augmentation, X, folder):
 
 
 def of_display(display, X, folder):
-    pytest.importorskip("matplotlib").use("agg")
-    vae = tiny(max_epochs=1).fit(X).calibrate(X, X)
-    display.from_estimator(vae, X, X)
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("agg")
+    vae = tiny("dense", max_epochs=1).fit(X).calibrate(X, X)
+    if display is c.HistoryDisplay:
+        display.from_estimator(vae)
+    elif display is c.PosteriorDisplay:
+        display.from_estimator(vae, X[:1], random_state=0)
+    elif display is c.TraversalDisplay:
+        display.from_estimator(vae, X[:1])
+    else:
+        y = np.arange(len(X)) if display is c.LatentDisplay else X
+        display.from_estimator(vae, X, y)
+    matplotlib.pyplot.close("all")
 
 
 def of_files(_, X, folder):
     vae = tiny(max_epochs=1).fit(X)
     c.save(vae, folder / "vae.safetensors")
     c.load(folder / "vae.safetensors")
+    c.restore_folder(vae, folder, folder / "restored", overwrite=True)
     c.load_pretrained(c.list_pretrained()[0]).transform(X[:1])
     c.ImageFolder(folder)[0], c.ImageFolder(folder).image_size(0), c.load_photos()
 
@@ -166,12 +185,14 @@ FILES = [
     "load_pretrained",
     "ImageFolder",
     "load_photos",
+    "restore_folder",
 ]
+NO_CALLS = {"__version__", "BaseDegradation", "FileReport"}
 
 
 def calls():
     """For each public name an object and what to do with it."""
-    for name in set(c.__all__) - {"__version__", "BaseDegradation"}:
+    for name in set(c.__all__) - NO_CALLS:
         public = getattr(c, name)
         if name in FILES:
             yield pytest.param(of_files, None, id=name)
@@ -187,6 +208,10 @@ def calls():
             yield pytest.param(of_display, public, id=name)
         elif issubclass(public, c.BaseDegradation):
             yield pytest.param(of_degradation, public(random_state=0), id=name)
+        elif name in ("LatentFeatures", "RestorationOutlierDetector"):
+            seeds = {"random_state": 0} if name.endswith("Detector") else {}
+            meta = public(tiny("dense", max_epochs=1), **seeds)
+            yield pytest.param(of_meta_estimator, meta, id=name)
         elif hasattr(public, "fit"):
             small = {"widths": (8,), "n_blocks": 1, "max_epochs": 1}
             names = set(public._get_param_names())

@@ -17,6 +17,7 @@ from sklearn.preprocessing import FunctionTransformer
 from colorvae_sk import (
     BaseDegradation,
     ColorCast,
+    ColorVAE,
     GaussianBlur,
     GaussianNoise,
     ImageFolder,
@@ -250,9 +251,16 @@ def test_error_in_the_users_damage_comes_out(photos):
         tiny(degradation=fail).fit(photos)
 
 
+@pytest.fixture
+def any_device(monkeypatch):
+    """Devices are taken as they are named: "meta" is another that is always there."""
+    monkeypatch.setattr(ColorVAE, "_device", property(lambda vae: vae.device))
+
+
+@pytest.mark.usefixtures("any_device")
 def test_beside_another_device_damage_on_the_cpu_is_done_ahead(photos, capsys):
     def source_of(degradation, device, verbose=1):
-        vae = tiny(degradation=degradation, verbose=verbose).fit(photos)
+        vae = tiny(degradation=degradation, verbose=verbose, device="cpu").fit(photos)
         capsys.readouterr()
         vae.device = device
         return vae._batch_source(vae.net_.module_, is_clean=True)
@@ -265,9 +273,10 @@ def test_beside_another_device_damage_on_the_cpu_is_done_ahead(photos, capsys):
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.usefixtures("any_device")
 def test_beside_another_device_files_are_decoded_ahead(photos_uint8, tmp_path):
     Image.fromarray(photos_uint8[0]).save(tmp_path / "a.png")
-    vae = tiny(degradation=GaussianNoise()).fit(photos_uint8)
+    vae = tiny(degradation=GaussianNoise(), device="cpu").fit(photos_uint8)
     for X, device in product((ImageFolder(tmp_path), photos_uint8), ("cpu", "meta")):
         images, vae.device = as_images(X), device
         source = vae._batch_source(vae.net_.module_, True, images.is_lazy)

@@ -24,12 +24,15 @@ from colorvae_sk._blocks import (
     standard_kl,
 )
 from colorvae_sk._colour_stage import (
+    CELLS,
+    N_MEANS,
     N_PIECES,
     N_QUANTILES,
     ColourStage,
     apply_curves,
     block_means,
     miscoloured,
+    sample_points,
     summarise_colours,
 )
 from colorvae_sk.losses import NegativeELBO
@@ -585,7 +588,7 @@ def test_one_colour_is_summarised_by_itself(size):
     images = torch.full((2, 3, *size), 0.3)
     images[1] = 0.8
     summary = summarise_colours(images)
-    assert summary.shape == (2, 3 * (N_QUANTILES + 1))
+    assert summary.shape == (2, 3 * (N_QUANTILES + N_MEANS + 1))
     quantiles, share = summary[:, :-3], summary[:, -3:]
     assert_allclose(quantiles[0], -0.4, rtol=1e-5)
     assert_allclose(quantiles[1], 0.6, rtol=1e-5)
@@ -597,14 +600,35 @@ def test_colours_are_summarised_by_the_quantiles_of_each_channel_that_is_there()
     images[0, 1, :24] = torch.nan
     images[2] = torch.nan
     summary = summarise_colours(images)
-    quantiles = summary[:, :-3].unflatten(1, (3, N_QUANTILES))
-    levels = np.linspace(0, 1, N_QUANTILES)
-    for image, got in zip(images[:2], quantiles[:2], strict=True):
-        channels = image.flatten(1).numpy()
-        expected = np.nanquantile(channels, levels, axis=1).T
-        assert_allclose(got, 2 * expected - 1)
-    assert (quantiles[2] == 0).all()
+    counts = 3 * N_QUANTILES, 3 * N_MEANS, 3
+    for got, seen in zip(
+        summary.split(counts, dim=1), (images, block_means(images, CELLS)), strict=False
+    ):
+        got = got.unflatten(1, (3, -1))
+        levels = np.linspace(0, 1, got.shape[2])
+        for k, image in enumerate(seen[:2]):
+            expected = np.nanquantile(image.flatten(1).numpy(), levels, axis=1).T
+            assert_allclose(got[k], 2 * expected - 1, atol=1e-12)
+        assert (got[2] == 0).all()
     assert_allclose(summary[:, -3:], [[1, 0.5, 1], [1, 1, 1], [0, 0, 0]])
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 7), (48, 48), (97, 61)])
+def test_points_are_the_middles_of_cells(size):
+    images = photographs(size)
+    points = sample_points(images, (48, 48))
+    centres = [np.floor((np.arange(48) + 0.5) * side / 48).astype(int) for side in size]
+    assert torch.equal(points, images[..., centres[0][:, None], centres[1]])
+
+
+def test_noise_is_seen_in_the_points_and_not_in_the_means():
+    flat = torch.full((1, 3, 480, 480), 0.5)
+    noisy = flat + 0.1 * torch.randn(
+        flat.shape, generator=torch.Generator().manual_seed(0)
+    )
+    change = (summarise_colours(noisy) - summarise_colours(flat)).abs()
+    points, means, share = change.split((3 * N_QUANTILES, 3 * N_MEANS, 3), dim=1)
+    assert points.max() > 0.4 and means.max() < 0.02 and share.max() == 0
 
 
 def test_summary_does_not_change_when_the_picture_is_enlarged():

@@ -277,7 +277,7 @@ def test_only_fitted_estimators_of_the_package_are_saved(path):
     with pytest.raises(NotFittedError):
         save(ColorVAE(), path)
     for other in (RandomFlip(), np.zeros(3), Own()):
-        with pytest.raises(TypeError, match="Expected a ColorVAE"):
+        with pytest.raises(TypeError, match="Expected what colorvae_sk can fit"):
             save(other, path)
 
 

@@ -11,10 +11,14 @@ import numpy as np
 import colorvae_sk
 from colorvae_sk import (
     ColorVAE,
+    ColorVAEGAN,
+    ColorVQVAE,
     GaussianNoise,
+    LatentFeatures,
     MissingPixels,
     Quantize,
     RandomDegradation,
+    RestorationOutlierDetector,
     blind_degradation,
     load,
     save,
@@ -34,6 +38,10 @@ def examples():
     photos = rng.random((4, 8, 8, 3)).astype(np.float32)
     rows = rng.random((12, 5))
     yield "ladder", ColorVAE("ladder", **OPTIONS), photos
+    yield "quantised", ColorVQVAE(n_embeddings=8, **OPTIONS), photos
+    yield "adversarial", ColorVAEGAN(**OPTIONS), photos
+    yield "features", LatentFeatures(ColorVAE("dense", **OPTIONS)), rows
+    yield "outliers", RestorationOutlierDetector(ColorVAE(**OPTIONS)), photos
     yield "grey", ColorVAE("ladder", **OPTIONS), photos[..., 0]
     yield "conv", ColorVAE("conv", **OPTIONS), (255 * photos).astype(np.uint8)
     yield "dense", ColorVAE("dense", image_shape=(8, 8), **OPTIONS), rows_of(photos)
@@ -58,7 +66,13 @@ def main():
             estimator.calibrate(X, X)
         file = folder / f"{name}.safetensors"
         save(estimator, file, half=name == "conv")  # it is the largest
-        np.savez(file.with_suffix(".npz"), X=X, expected=load(file).transform(X))
+        np.savez(file.with_suffix(".npz"), X=X, expected=answer_of(load(file), X))
+
+
+def answer_of(estimator, X):
+    """What the estimator is for."""
+    answer = getattr(estimator, "transform", None) or estimator.score_samples
+    return answer(X)
 
 
 if __name__ == "__main__":
