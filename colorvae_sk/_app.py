@@ -140,6 +140,8 @@ class Handler(BaseHTTPRequestHandler):
             return kind, folder.joinpath(name).read_bytes()
         options = {name: values[-1] for name, values in parse_qs(url.query).items()}
         match url.path.split("/")[1:]:
+            case ["progress"]:
+                return as_json({"done": self.server.table.done})
             case ["pictures", key, "file"]:
                 number, strength = options.get("version", 0), options.get("strength", 1)
                 data = self.server.table.find(key).file(int(number), float(strength))
@@ -163,7 +165,7 @@ class Handler(BaseHTTPRequestHandler):
                 told = {"version": self.server.table.sample(key)}
             case _:
                 raise RefusedError(404, "There is no such page.")
-        return "application/json", json.dumps(told).encode()
+        return as_json(told)
 
     def body(self):
         """The file that was sent."""
@@ -175,6 +177,11 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *parts):
         """Say nothing: the terminal is for errors."""
+
+
+def as_json(told):
+    """The kind of an answer, and the answer."""
+    return "application/json", json.dumps(told).encode()
 
 
 def area_of(picture, options):

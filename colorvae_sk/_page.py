@@ -6,10 +6,12 @@ the browser shows of it is shrunk, or a part; what it downloads is made from the
 
 import secrets
 import time
+from contextlib import contextmanager
 from io import BytesIO
 from threading import Lock
 
 import numpy as np
+from sklearn.utils import check_random_state
 
 from . import folders
 from ._files import MAX_PIXELS, open_picture
@@ -35,6 +37,8 @@ class Restoration:
         The picture's file.
     max_pixels : float, default=200_000_000
         Larger pictures are refused.
+    watch : callable, default=None
+        Is told the share that is done, from 0 to 1, as it grows.
 
     Attributes
     ----------
@@ -51,13 +55,13 @@ class Restoration:
         If it is no picture, is damaged or too large.
     """
 
-    def __init__(self, vae, data, max_pixels=MAX_PIXELS):
+    def __init__(self, vae, data, max_pixels=MAX_PIXELS, watch=None):
         self.picture = open_picture(data, max_pixels)
-        self._vae = vae
+        self._vae, self._watch = vae, watch or (lambda share: None)
         options = folders.options_for(vae, max_pixels)
         folders.check_values(self.damaged, options)
         self._is_grey = self.damaged.ndim == 2 and options.n_channels == 3
-        restored, std = (part[0] for part in vae.predict(self._given, return_std=True))
+        restored, std = self._predict()
         self.versions = [self._taken(restored)]
         std = std if std.ndim == 2 else std.mean(axis=2)
         share = np.minimum(std / full_range(self.damaged.dtype), 1)
@@ -76,6 +80,29 @@ class Restoration:
         colours = self.damaged
         return [np.stack([colours] * 3, axis=2) if self._is_grey else colours]
 
+    def _predict(self):
+        """The restored picture and its error bars, as ``predict`` has them."""
+        images = self._vae._check_damaged(self._given)
+        parts = (part for _, *part in self._vae._with_error_bars(images))
+        return self._put(parts, images.canvas(), images.spread_canvas())
+
+    def _sample(self, seed):
+        """What ``sample_posterior`` draws with this seed."""
+        images = self._vae._check_damaged(self._given)
+        key = int(check_random_state(seed).randint(2**31 - 1))
+        ((_, parts),) = self._vae._restorer().restore_parts(images, key=key)
+        return self._put(parts, images.canvas())[0]
+
+    def _put(self, parts, *canvases):
+        """Put the parts on canvases, and tell how far it is."""
+        done, whole = 0, self.damaged.shape[0] * self.damaged.shape[1]
+        for rows, columns, *values in parts:
+            for canvas, value in zip(canvases, values, strict=False):
+                canvas.write(0, rows, columns, value)
+            done += values[0][0].size
+            self._watch(min(done / whole, 1.0))  # smaller tiles begin anew
+        return [canvas.result()[0] for canvas in canvases]
+
     def _taken(self, restored):
         """What is taken of the model's answer."""
         return folders.as_grey(restored) if self._is_grey else restored
@@ -85,8 +112,7 @@ class Restoration:
         number = len(self.versions)
         if number > N_SAMPLES:
             raise ValueError(f"No more than {N_SAMPLES} other restorations are kept.")
-        samples = self._vae.sample_posterior(self._given, random_state=number)
-        self.versions.append(self._taken(samples[0][0]))
+        self.versions.append(self._taken(self._sample(number)))
         return number
 
     def file(self, number=0, strength=1.0):
@@ -152,17 +178,23 @@ class Table:
         Fitted.
     max_pixels : float, default=200_000_000
         Larger pictures are refused.
+
+    Attributes
+    ----------
+    done : float
+        Share of the picture at work that is done.
     """
 
     def __init__(self, vae, max_pixels=MAX_PIXELS):
+        self.done = 0.0
         self._vae, self._max_pixels = vae, max_pixels
         self._lock, self._at_work = Lock(), Lock()  # one picture is at work at a time
         self._pictures, self._used = {}, {}
 
     def restore(self, data):
         """Restore the picture in a file; a name for it that nobody guesses."""
-        with self._at_work:
-            restoration = Restoration(self._vae, data, self._max_pixels)
+        with self._turn():
+            restoration = Restoration(self._vae, data, self._max_pixels, self._watch)
         key = secrets.token_urlsafe(16)
         with self._lock:
             while len(self._pictures) >= N_KEPT:
@@ -173,8 +205,18 @@ class Table:
     def sample(self, key):
         """Draw one more restoration of the picture of this name; its number."""
         restoration = self.find(key)
-        with self._at_work:
+        with self._turn():
             return restoration.sample()
+
+    @contextmanager
+    def _turn(self):
+        """Wait until no other picture is at work."""
+        with self._at_work:
+            self.done = 0.0
+            yield
+
+    def _watch(self, share):
+        self.done = share
 
     def find(self, key):
         """The restoration of this name."""

@@ -84,6 +84,11 @@ def test_a_picture_is_restored_shown_and_downloaded(page, vae, deep_png):
     assert Image.open(io.BytesIO(ask(page, f"{address}/0?side=48")[2])).width == 48
 
 
+def test_how_far_it_is_can_be_asked(page, deep_png):
+    upload(page, deep_png)
+    assert json.loads(ask(page, "/progress")[2]) == {"done": 1.0}
+
+
 def test_samples_are_drawn_one_by_one(page, vae, deep_png):
     key, expected = upload(page, deep_png)["key"], Restoration(vae, deep_png)
     for number in (1, 2):

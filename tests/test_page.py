@@ -222,3 +222,14 @@ def test_what_can_not_be_restored_is_refused(vae, files):
         Table(vae).restore(
             tiff_of(np.linspace(0, 900, 768).reshape(16, 16, 3).astype("f4"))
         )
+
+
+def test_progress_is_told_and_ends_with_the_whole(vae):
+    large = np.zeros((700, 500, 3), np.uint8)
+    shares = []
+    restoration = Restoration(vae, file_of(large), watch=shares.append)
+    assert len(shares) > 2 and shares == sorted(shares)
+    assert shares[-1] == 1
+    shares.clear()
+    restoration.sample()
+    assert len(shares) > 2 and shares[-1] == 1

@@ -15,17 +15,26 @@ async function ask(path, body) {
   return answer.json();
 }
 
+// How far it is, and how long it may take: after 5 seconds the time left can be told.
+async function tellProgress(began) {
+  const seconds = (performance.now() - began) / 1000;
+  const answer = await fetch("progress").catch(() => null);
+  const done = answer?.ok ? (await answer.json()).done : 0;
+  if (done > 0) $("done").value = done;
+  const left = Math.ceil((seconds * (1 - done)) / done);
+  const isKnown = seconds > 5 && done > 0.02 && done < 1;
+  $("left").textContent = isKnown ? `${left} s left` : `${Math.floor(seconds)} s`;
+}
+
 async function atWork(text, work) {
   const began = performance.now();
   const run = ++state.run;
-  const tell = () => {
-    const seconds = Math.floor((performance.now() - began) / 1000);
-    $("busy").textContent = seconds ? `${text} ${seconds} s` : text;
-  };
-  tell();
+  $("doing").textContent = text;
+  $("left").textContent = "";
+  $("done").removeAttribute("value");
   $("failure").hidden = true;
   $("busy").hidden = false;
-  const clock = setInterval(tell, 1000);
+  const clock = setInterval(() => run === state.run && tellProgress(began), 1000);
   try {
     return await work();
   } catch (error) {
