@@ -198,6 +198,10 @@ $("file").addEventListener("change", () => restore($("file").files[0]));
 $("split").addEventListener("input", split);
 $("strength").addEventListener("input", mix);
 for (const id of ["show-error", "pixels"]) $(id).addEventListener("change", show);
+$("after").addEventListener("error", () => {
+  $("failure").textContent = "This picture is no longer at hand. Drop it once more.";
+  $("failure").hidden = false;
+});
 addEventListener("resize", () => state.key && show());
 addEventListener("dragover", (event) => {
   event.preventDefault();
