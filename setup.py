@@ -60,7 +60,7 @@ setup(
         "Topic :: Scientific/Engineering :: Image Processing",
     ],
     packages=["colorvae_sk"],
-    package_data={"colorvae_sk": ["weights/*", "py.typed", "*.pyi"]},
+    package_data={"colorvae_sk": ["weights/*", "page/*", "py.typed", "*.pyi"]},
     python_requires=">=3.11",
     install_requires=REQUIRED,
     extras_require={

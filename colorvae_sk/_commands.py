@@ -8,6 +8,7 @@ import os
 import shutil
 import sys
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 from . import folders
@@ -186,6 +187,20 @@ def demo(options):
     from ._demo import run_demo
 
     run_demo(options)
+
+
+def app(options):
+    """Serve the page until Ctrl-C."""
+    from ._app import Page
+
+    with Page(
+        open_model(options.model, options.device), options.port, options.max_pixels
+    ) as page:
+        print(f"The page is at {page.url} (Ctrl-C ends it)", flush=True)
+        if not options.no_browser:
+            page.open_browser()
+        with suppress(KeyboardInterrupt):
+            page.serve_forever()
 
 
 def completion(options):

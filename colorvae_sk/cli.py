@@ -38,6 +38,7 @@ examples:
   colorvae degrade photos -o noisy -d GaussianNoise:sigma=0.1
   colorvae train photos -o mine.safetensors --time 30m
   colorvae score restored photos                  compare with clean pictures
+  colorvae app                                    a page to drop a photograph on
   colorvae COMMAND --help                         all about one command
 """
 RESTORE_EXAMPLES = """
@@ -93,6 +94,14 @@ INFO_EXAMPLES = """
 examples:
   colorvae info natural
   colorvae info mine.safetensors --format json
+"""
+APP_EXAMPLES = """
+examples:
+  colorvae app                                    open the page in the browser
+  colorvae app --model mine.safetensors --port 0
+  colorvae app --no-browser                       tell where the page is, no more
+
+The page is for this machine alone, and asks nothing of any other. Ctrl-C ends it.
 """
 COMPLETION_EXAMPLES = """
 examples:
@@ -166,6 +175,7 @@ def parser():
         add_score,
         add_degrade,
         add_info,
+        add_app,
         add_completion,
     ):
         add(commands)
@@ -263,6 +273,26 @@ def add_info(commands):
     info = add_command(commands, "info", "Tell what is in a model.", INFO_EXAMPLES)
     info.add_argument("model", help="file of a model, or the name of one that ships")
     add_format(info, "text", "json")
+
+
+def add_app(commands):
+    """Describe `colorvae app`."""
+    app = add_command(
+        commands, "app", "Restore photographs on a page in the browser.", APP_EXAMPLES
+    )
+    add_model(app, "-m", "--model", default="natural")
+    app.add_argument(
+        "-p",
+        "--port",
+        type=port,
+        default=8765,
+        help="where the page is; 0: any port that is free (default: 8765)",
+    )
+    app.add_argument(
+        "--no-browser", action="store_true", help="do not open the page in the browser"
+    )
+    add_max_pixels(app)
+    add_device(app)
 
 
 def add_completion(commands):
@@ -369,3 +399,11 @@ def duration(text):
     if not 0 < seconds < float("inf"):
         raise argparse.ArgumentTypeError(f"expected more than 0 seconds, got {text}")
     return seconds
+
+
+def port(text):
+    """The number of a port."""
+    number = int(text)
+    if not 0 <= number < 2**16:
+        raise argparse.ArgumentTypeError(f"expected 0 to 65535, got {text}")
+    return number

@@ -477,7 +477,7 @@ def test_help_comes_without_what_is_heavy():
 
 
 @pytest.mark.parametrize(
-    "name", ["restore", "train", "score", "degrade", "info", "completion"]
+    "name", ["restore", "train", "score", "degrade", "info", "app", "completion"]
 )
 def test_every_command_has_examples(name):
     assert (

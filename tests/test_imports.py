@@ -40,7 +40,8 @@ FLOORS = [
     {"_latent_displays", "_picture_displays"},
     {"persistence"},
     {"pretrained"},
-    {"_info"},
+    {"_info", "_page"},
+    {"_app"},
     # "": `import colorvae_sk`, so everything
     {"cli", "_commands", "_completion", "_demo", "__main__", ""},
 ]
