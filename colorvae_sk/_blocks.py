@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 LOG_SIGMA_RANGE = (-7.0, 2.0)  # standard deviations from 0.001 to 7.4
+LOG_HALF = math.log(0.5)  # values on [0, 1] spread no more
 
 
 # ------------------------------------------------------------ missing values
@@ -278,7 +279,10 @@ def draw_codes(n, shapes, generator):
 
 
 class SigmaHead(nn.Module):
-    """The log standard deviation of what is left; it never moves what it reads."""
+    """The log standard deviation of what is left of images, at most half their range.
+
+    It never moves what it reads.
+    """
 
     def __init__(self, width, n_context, n_outputs):
         super().__init__()
@@ -289,4 +293,4 @@ class SigmaHead(nn.Module):
     def forward(self, features, context):
         shift = self.context(context.detach())[..., None, None]
         features = gate(self.wide(features.detach()).add_(shift))
-        return (self.head(features) - 3).clamp(*LOG_SIGMA_RANGE)
+        return (self.head(features) - 3).clamp(LOG_SIGMA_RANGE[0], LOG_HALF)
