@@ -178,6 +178,8 @@ class Batches:
             if self.training:
                 self.source.place = place
             yield batch
+            if self.training and self.source.schedule.is_over:
+                return
 
     def _prepare(self):
         """Yield batches, each with the place from which to go on after it."""
@@ -197,8 +199,6 @@ class Batches:
                 if k < n_done:
                     continue
                 yield lesson, {**place, "n_done": k + 1}
-                if self.training and self.source.schedule.is_over:
-                    return
             n_done = 0
 
     def _start(self, rng, generator):
