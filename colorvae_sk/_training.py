@@ -263,8 +263,8 @@ def check_callbacks(callbacks):
 
 def best_device():
     """CUDA, else MPS, else the CPU."""
-    if torch.cuda.is_available():
-        return "cuda"
+    if torch.cuda.is_available():  # the current one, for the thread of batches too
+        return f"cuda:{torch.cuda.current_device()}"
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 

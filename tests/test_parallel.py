@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import workers
 from helpers import every_model, tiny
 from numpy.testing import assert_array_equal
@@ -16,6 +17,7 @@ from sklearn.base import clone
 from torch import distributed
 
 from colorvae_sk import GaussianNoise
+from colorvae_sk._training import best_device
 
 pytestmark = pytest.mark.skipif(
     not distributed.is_available() or not distributed.is_gloo_available(),
@@ -151,6 +153,12 @@ def test_processes_that_were_given_different_work_say_so(what, team, photos):
         vaes[1] = tiny("quantised", **OPTIONS)
     for message in team(workers.fail, vaes, X):
         assert message.startswith("The processes were given different parameters")
+
+
+def test_each_process_takes_the_gpu_that_it_was_given(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 1)
+    assert best_device() == "cuda:1"
 
 
 @pytest.mark.slow
