@@ -92,7 +92,10 @@ class VAENet(NeuralNet):
     def _resume(self, progress):
         self.optimizer_.load_state_dict(progress["optimizer"])
         self.history.extend(progress["history"])
-        self.sums_ = EpochSums(**self.team.own(progress["sums"]))
+        sums = self.team.own(progress["sums"])  # on the CPU: a file was read
+        for name in ("losses", "costs", "psnrs"):
+            sums[name] = [tensor.to(self.device) for tensor in sums[name]]
+        self.sums_ = EpochSums(**sums)
         states = progress["callbacks"]
         for callback, state in zip(self._resumables, states, strict=True):
             callback.resume(state)
