@@ -24,6 +24,7 @@ REQUIRED = [
 PLOT = ["matplotlib>=3.8"]
 BENCH = ["PyWavelets>=1.6"]
 DASK = ["dask[distributed]>=2025.1"]
+ACCELERATE = ["accelerate>=1.0"]
 TEST = [
     *PLOT,
     *BENCH,
@@ -67,6 +68,7 @@ setup(
         "plot": PLOT,
         "bench": BENCH,
         "dask": DASK,
+        "accelerate": ACCELERATE,
         "test": TEST,
         "docs": DOCS,
     },

@@ -44,7 +44,7 @@ class Adversary(Resumable):
         self.schedule, self.share = schedule, share
 
     def on_train_begin(self, net, **kwargs):
-        self.critic_ = net.module_.critic
+        self.critic_, self.team_ = net.module_.critic, net.team
         parameters = net.module_.named_parameters()
         self.learned_ = [p for _, p in parameters if p.requires_grad]
         self.optimizer_ = torch.optim.Adam(
@@ -105,6 +105,7 @@ class Adversary(Resumable):
         loss = F.relu(1 + marks[0]).mean() + F.relu(1 - marks[1]).mean()
         self.optimizer_.zero_grad()
         loss.backward()
+        self.team_.average(self.critic_.parameters())
         norm = torch.nn.utils.clip_grad_norm_(self.critic_.parameters(), 1.0).item()
         if math.isfinite(norm):
             self.optimizer_.param_groups[0]["lr"] = PACE * generator_group["lr"]
@@ -115,16 +116,17 @@ class Adversary(Resumable):
         return gap if math.isfinite(norm) else 0.0
 
     def on_epoch_end(self, net, **kwargs):
-        n_steps = max(self.n_steps_, 1)
-        net.history.record("critic_gap", self.gap_ / n_steps)
-        net.history.record("critic_weight", self.weight_ / n_steps)
+        sums = torch.tensor([self.gap_, self.weight_], dtype=torch.float64)
+        gap, weight = (net.team.mean(sums) / max(self.n_steps_, 1)).tolist()
+        net.history.record("critic_gap", gap)
+        net.history.record("critic_weight", weight)
         self._count_anew()
 
     def _count_anew(self):
         self.n_steps_, self.gap_, self.weight_ = 0, 0.0, 0.0
 
     def on_train_end(self, net, **kwargs):
-        self.critic_ = self.learned_ = self.optimizer_ = None
+        self.critic_ = self.learned_ = self.optimizer_ = self.team_ = None
 
 
 def excess(sample, truth):

@@ -87,6 +87,9 @@ class BaseColorVAE(
     def fit(self, X, y=None) -> Self:
         """Learn to restore.
 
+        Processes that Accelerate or `torch.distributed` has connected learn one network
+        together, if all of them call this with the same parameters and images.
+
         Parameters
         ----------
         X : array-like of shape (n_images, H, W, C) or (n_images, H, W), list of \

@@ -14,7 +14,7 @@ from ._colour_stage import sample_points
 KEPT_BYTES = 2**28  # of thinned out pictures, so that they are not read again
 READY_BYTES = 2**28  # of whole images as floats: more are converted batch by batch
 SMALLEST_PART = 0.3  # of the sides of a picture, if there are only few to learn from
-JOINED = 0.7  # share of the parts that are joined of two pictures
+JOINED = 0.6  # share of the parts that are joined of two pictures
 MANY = 3000  # pictures: enough to learn colours from whole ones
 TOGETHER = 32  # crops are damaged at once: small batches would spend time between steps
 MARGIN = 8  # pixels between what is damaged side by side: blur reaches across
@@ -190,6 +190,8 @@ class Batches:
             if self.training:
                 self.source.place = place
             yield batch
+            if self.training and self.source.schedule.is_over:
+                return
 
     def _prepare(self):
         """Yield batches, each with the place from which to go on after it."""
@@ -209,8 +211,6 @@ class Batches:
                 if k < n_done:
                     continue
                 yield lesson, {**place, "n_done": k + 1}
-                if self.training and self.source.schedule.is_over:
-                    return
             n_done = 0
 
     def _start(self, rng, generator):

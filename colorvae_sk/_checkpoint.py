@@ -36,21 +36,25 @@ class Checkpoint(Callback):
         Where to.
     fit : dict
         What the estimator needs, beside what the net tells (`VAENet.state`).
+
+    Where several processes learn, the first one writes for all.
     """
 
     def __init__(self, file, fit):
         self.file, self.fit = file, fit
 
     def on_train_begin(self, net, **kwargs):
-        self.due_ = time.monotonic() + EVERY
+        self.due_ = net.team.clock() + EVERY
 
     def on_batch_end(self, net, training, **kwargs):
-        began = time.monotonic()
-        if not training or began < self.due_:
+        if not training or net.team.clock() < self.due_:
             return
-        keep(self.file, self.fit | net.state())
-        now = time.monotonic()
-        self.due_ = now + max(EVERY, PATIENCE * (now - began))
+        began = time.monotonic()
+        state = self.fit | net.state()
+        if net.team.rank == 0:
+            keep(self.file, state)
+        cost = net.team.mean(torch.tensor(time.monotonic() - began)).item()
+        self.due_ = net.team.clock() + max(EVERY, PATIENCE * cost)
 
 
 def file_for(folder, estimator, start, *data):

@@ -1,7 +1,6 @@
 """Training: the skorch net and its callbacks."""
 
 import math
-import time
 from contextlib import suppress
 
 import numpy as np
@@ -13,6 +12,7 @@ from tqdm.auto import tqdm
 from ._batches import Batches
 from ._blocks import may_miss
 from ._distortions import squared_error
+from ._parallel import ALONE
 from .losses import LENIENT, per_layer
 
 EASY_START = 50  # steps over which the learning rate rises
@@ -29,11 +29,11 @@ class VAENet(NeuralNet):
 
     It differs from skorch's own in that a batch holds the network's arguments, that
     only the parameters of the stage are learned, in mixed precision if asked for,
-    and that no step waits for its loss to be read.
+    and that no step waits for its loss to be read. `team` learns it together.
     """
 
-    def __init__(self, *args, mixed_precision=False, **kwargs):
-        self.mixed_precision = mixed_precision
+    def __init__(self, *args, mixed_precision=False, team=ALONE, **kwargs):
+        self.mixed_precision, self.team = mixed_precision, team
         super().__init__(
             *args,
             iterator_train=Batches,
@@ -84,19 +84,22 @@ class VAENet(NeuralNet):
         return {
             "optimizer": self.optimizer_.state_dict(),
             "history": [plain(row) for row in self.history[:-1]],
-            "sums": self.sums_.state(),
+            "sums": self.team.gather(self.sums_.state()),
             "callbacks": [callback.state() for callback in self._resumables],
-            "place": self.iterator_train__source.place,
+            "place": self.team.gather(self.iterator_train__source.place),
         }
 
     def _resume(self, progress):
         self.optimizer_.load_state_dict(progress["optimizer"])
         self.history.extend(progress["history"])
-        self.sums_ = EpochSums(**progress["sums"])
+        sums = self.team.own(progress["sums"])  # on the CPU: a file was read
+        for name in ("losses", "costs", "psnrs"):
+            sums[name] = [tensor.to(self.device) for tensor in sums[name]]
+        self.sums_ = EpochSums(**sums)
         states = progress["callbacks"]
         for callback, state in zip(self._resumables, states, strict=True):
             callback.resume(state)
-        self.iterator_train__source.resume(progress["place"])
+        self.iterator_train__source.resume(self.team.own(progress["place"]))
 
     @property
     def _resumables(self):
@@ -112,8 +115,8 @@ class VAENet(NeuralNet):
                 callback.on_epoch_end(self, **kwargs)
             except KeyboardInterrupt as interrupt:  # skorch's way to stop early
                 interrupts.append(interrupt)
-        if interrupts:
-            raise StageOver from interrupts[0]
+        if self.team.any(bool(interrupts)):
+            raise StageOver from next(iter(interrupts), None)
         return None
 
     def get_params_for_optimizer(self, prefix, named_parameters):
@@ -143,11 +146,12 @@ class VAENet(NeuralNet):
             step = step_fn(batch, **fit_params)
             sums.add(batch, step)
             self.notify("on_batch_end", batch=batch, training=training, **step)
-        self.history.record(f"{prefix}_loss", torch.stack(sums.losses).mean().item())
+        loss = self.team.mean(torch.stack(sums.losses).mean())
+        self.history.record(f"{prefix}_loss", loss.item())
         n_steps = len(sums.losses)
         self.history.record("n_steps" if training else "n_valid_steps", n_steps)
-        psnr = torch.stack(sums.psnrs).mean().item()
-        self.history.record(f"{prefix}_psnr", psnr)
+        psnr = self.team.mean(torch.stack(sums.psnrs).mean())
+        self.history.record(f"{prefix}_psnr", psnr.item())
         self._record_information(prefix, sums)
         self.sums_ = None
 
@@ -155,11 +159,12 @@ class VAENet(NeuralNet):
         """Write down what the latents cost in an epoch."""
         shapes = self.module_.noise_shapes(sums.size)
         n_codes = [math.prod(shape[1:]) for shape in shapes for _ in range(shape[0])]
-        cost = torch.stack(sums.costs).sum(0).cpu()  # (n_units,), in nats
+        cost = self.team.mean(torch.stack(sums.costs).sum(0)).cpu()  # in nats
+        n_values = torch.tensor(float(sums.n_values), dtype=torch.float64)
         is_active = cost / (sums.n_images * torch.tensor(n_codes)) > ACTIVE
         units = self.module_.units
         kl, counts = (per_layer(x[None], units)[0] for x in (cost, is_active.int()))
-        kl = (kl / max(int(sums.n_values), 1)).tolist()
+        kl = (kl / max(self.team.mean(n_values).item(), 1)).tolist()
         self.history.record(f"{prefix}_kl", kl)
         self.history.record(f"{prefix}_active_units", counts.tolist())
 
@@ -253,18 +258,20 @@ class Schedule(Resumable):
         Whether the learning rate falls.
     lenient : bool, default=True
         Whether the network is new, so that the tolerance starts high.
+    team : Alone or Team
+        Whose clock counts.
 
     References
     ----------
     .. [1] I. Loshchilov, F. Hutter: SGDR, ICLR 2017.
     """
 
-    def __init__(self, n_steps, seconds=None, anneal=True, lenient=True):
+    def __init__(self, n_steps, seconds=None, anneal=True, lenient=True, team=ALONE):
         self.n_steps, self.seconds, self.anneal = n_steps, seconds, anneal
-        self.lenient = lenient
+        self.lenient, self.team = lenient, team
 
     def on_train_begin(self, net, **kwargs):
-        self.step_, self.began_ = 0, time.monotonic()
+        self.step_, self.began_ = 0, self.team.clock()
 
     def state(self):
         """How far it has come."""
@@ -272,12 +279,13 @@ class Schedule(Resumable):
 
     def resume(self, state):
         """Go on from there."""
-        self.step_, self.began_ = state["step"], time.monotonic() - state["elapsed"]
+        self.step_ = state["step"]
+        self.began_ = self.team.clock() - state["elapsed"]
 
     @property
     def elapsed(self):
         """Seconds that the stage has taken."""
-        return time.monotonic() - self.began_
+        return self.team.clock() - self.began_
 
     @property
     def is_over(self):

@@ -24,6 +24,7 @@ from ._net import (
     has_fast_bfloat16,
     plain,
 )
+from ._parallel import find_team, is_first
 from .augmentations import BaseAugmentation, RandomFlip, RandomQuarterTurn
 from .degradations import as_degrader, blind_row_degradation, runs_on_cpu
 from .losses import STRICT, NegativeELBO
@@ -45,9 +46,15 @@ class TrainingMixin:
     def _train(self, images, target, n_epochs, seconds, anneal, file):
         """Learn the network's stages one after the other."""
         network = copy.deepcopy(self.net_.module_)  # what is interrupted has no effect
-        n_done, progress = self._go_on(network, file)
+        team = find_team(self._device)
+        team.check_alike(self, images, target)
+        self.seed_, file = team.first(self.seed_), team.file(file)
+        n_done, progress = self._go_on(network, file, team)
+        team.share(network)
         source = self._batch_source(network, target is None, images.is_lazy)
         dataset, held_out = self._split(images, target, source.rng)
+        dataset.n_patches = -(-dataset.n_patches // team.size)  # of each process
+        source.rng = team.own_rng(source.rng)
         stages = list(zip(network.stages, self._shares(network), strict=True))
         is_random = self.weights is None and self.n_fits_ == 0
         for stage, share in stages[n_done:]:
@@ -55,7 +62,7 @@ class TrainingMixin:
             n_steps = epochs * -(-dataset.n_patches // self._batch_size)
             time_limit = None if seconds is None else share * seconds
             is_lenient = is_random and stage not in ALWAYS_STRICT
-            schedule = Schedule(n_steps, time_limit, anneal, is_lenient)
+            schedule = Schedule(n_steps, time_limit, anneal, is_lenient, team)
             source.begin(stage, schedule)
             net = self._wrap(
                 network,
@@ -66,11 +73,13 @@ class TrainingMixin:
                 iterator_train__source=source,
                 iterator_valid__source=source,
                 callbacks=self._stage_callbacks(schedule, file, n_done),
+                team=team,
             )
             net.learn_stage(stage, dataset, epochs, progress)
             self.history_ = self.history_ + rows_of_history(net)
             n_done, progress = n_done + 1, None
-        if file is not None:
+        team.share(network)
+        if file is not None and team.rank == 0:
             keep(file, self._fit_so_far(n_done) | {"module": network.state_dict()})
         self.net_, self.n_fits_ = self._wrap(network), self.n_fits_ + 1
         self._warn_of_collapse()
@@ -80,16 +89,22 @@ class TrainingMixin:
         is_global = stage in network.global_stages
         return "gaussian" if is_global and self.loss not in OF_CELLS else self.loss
 
-    def _go_on(self, network, file):
+    def _go_on(self, network, file, team):
         """Stages that were learned before the fit was cut off, and what of the next."""
-        kept = {} if file is None else read(file)
+        kept = {} if file is None or team.rank > 0 else read(file)
+        kept = team.first(kept)
         if not kept:
             return 0, None
-        if self.verbose:
+        if self._speaks:
             print(f"The fit goes on from {file}.")
         self.seed_, self.history_ = kept["seed"], kept["history"]
         network.load_state_dict(kept["module"])
         return kept["n_done"], kept.get("progress")
+
+    @property
+    def _speaks(self):
+        """Whether to say how the fit goes: of several processes, one does."""
+        return bool(self.verbose) and is_first()
 
     def _fit_so_far(self, n_done):
         return {"seed": self.seed_, "history": self.history_, "n_done": n_done}
@@ -109,7 +124,7 @@ class TrainingMixin:
             on_cpu = runs_on_cpu(damage)
         is_remote = torch.device(self._device).type != "cpu"
         ahead = (on_cpu or is_lazy) and is_remote  # files are decoded in the background
-        if on_cpu and is_remote and self.verbose:
+        if on_cpu and is_remote and self._speaks:
             print(f"{self.degradation!r} damages images on the CPU, in the background.")
         seed = np.random.SeedSequence([self.seed_, self.n_fits_])
         augmentations = self._augmentations(network)
@@ -156,8 +171,9 @@ class TrainingMixin:
         return learning, TrainingImages(images, target, order[:n_held_out], **options)
 
     def _stage_callbacks(self, schedule, file, n_done):
-        callbacks = [GradientGuard(), WeightAverage(self.ema_decay)]
-        if self.verbose:
+        team = schedule.team
+        callbacks = [*team.callbacks(), GradientGuard(), WeightAverage(self.ema_decay)]
+        if self._speaks:
             callbacks.append(ProgressBar(schedule))
         callbacks += clone(list(self.callbacks or []), safe=False)
         if file is not None:
@@ -247,8 +263,8 @@ def check_callbacks(callbacks):
 
 def best_device():
     """CUDA, else MPS, else the CPU."""
-    if torch.cuda.is_available():
-        return "cuda"
+    if torch.cuda.is_available():  # the current one, for the thread of batches too
+        return f"cuda:{torch.cuda.current_device()}"
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 

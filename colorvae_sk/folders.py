@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 from joblib import Parallel, delayed, effective_n_jobs, wrap_non_picklable_objects
+from joblib.parallel import get_active_backend
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
@@ -324,17 +325,21 @@ def work_in_parallel(estimator, jobs, options, n_jobs):
     """Yield reports of jobs that are done in several processes.
 
     The estimator travels as an array: that joblib keeps in shared memory, and Dask
-    sends to each of its workers once.
+    sends to each of its workers once. Ray's backend gives all reports in the end.
     """
     wrapped = wrap_non_picklable_objects(estimator, keep_wrapper=False)
     packed = np.frombuffer(pickle.dumps(wrapped), np.uint8)
     key = uuid.uuid4().hex
     calls = (delayed(restore_file_of)(packed, key, job, options) for job in jobs)
-    reports = Parallel(n_jobs=n_jobs, return_as="generator_unordered")(calls)
+    as_they_come = getattr(get_active_backend()[0], "supports_return_generator", False)
+    return_as = "generator_unordered" if as_they_come else "list"
+    reports = ()
     try:
+        reports = Parallel(n_jobs=n_jobs, return_as=return_as)(calls)
         yield from reports
     except BaseException:
-        reports.close()  # ends the processes: what they were writing is left over
+        if hasattr(reports, "close"):
+            reports.close()  # ends the processes: what they were writing is left over
         for job in jobs:
             remove_leftovers(job.output)
         raise

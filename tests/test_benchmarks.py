@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import joblib
@@ -13,6 +14,9 @@ from PIL import Image
 from colorvae_sk import _checkpoint, load_photos, psnr_score
 
 FOLDER = Path(__file__).parent.parent / "benchmarks"
+accelerated = pytest.mark.skipif(
+    find_spec("accelerate") is None, reason="needs accelerate"
+)
 RANDOM_STRENGTH = {"cast", "fade", "blocks"}  # each picture draws its own
 
 
@@ -86,6 +90,7 @@ def test_classical_methods_help(benchmark, picture):
         ("losses.py --quick", "ciede2000"),
         ("features.py --quick", "ColorVAE"),
         ("detection.py --quick", "brick"),
+        pytest.param("parallel.py --quick", "2 processes, 8 each", marks=accelerated),
     ],
 )
 def test_script_prints_its_table(

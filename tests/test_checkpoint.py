@@ -15,7 +15,7 @@ from numpy.testing import assert_array_equal
 from sklearn.model_selection import GridSearchCV
 from skorch.callbacks import Callback
 
-from colorvae_sk import GaussianNoise, _checkpoint, _net, save
+from colorvae_sk import GaussianNoise, _checkpoint, _parallel, save
 from colorvae_sk._checkpoint import read, write
 
 OPTIONS = {"max_epochs": 3, "batch_size": 2, "degradation": GaussianNoise(0.1)}
@@ -202,7 +202,7 @@ def test_other_weights_to_start_from_make_another_fit(photos, tmp_path):
 
 def test_time_that_was_spent_counts(photos, tmp_path, monkeypatch):
     ticks = itertools.count()  # a clock on which each look takes 0.1 s
-    monkeypatch.setattr(_net.time, "monotonic", lambda: next(ticks) / 10)
+    monkeypatch.setattr(_parallel.time, "monotonic", lambda: next(ticks) / 10)
     options = OPTIONS | {"max_epochs": 10**6, "checkpoint": tmp_path}
     vae = tiny("dense", max_seconds=20.0, **options)
     cut_off(vae, photos, 20)

@@ -11,6 +11,7 @@ from colorvae_sk import GaussianNoise, save
 from colorvae_sk._adversary import Adversary, excess
 from colorvae_sk._blocks import initialise
 from colorvae_sk._critic import PatchCritic, SpectralConv
+from colorvae_sk._parallel import ALONE
 from colorvae_sk.networks import AdversarialLadderVAE, LadderVAE
 
 OPTIONS = {"max_epochs": 8, "degradation": GaussianNoise(0.1, random_state=0)}
@@ -78,6 +79,8 @@ class Half:
 
 class Net:
     """As much of a net as the critic looks at: one weight moves the samples."""
+
+    team = ALONE
 
     def __init__(self):
         self.module_ = nn.Module()

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import tifffile
 from helpers import tiny
-from joblib import parallel_config
+from joblib import parallel_config, register_parallel_backend
+from joblib.parallel import ThreadingBackend
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 from sklearn.base import BaseEstimator, TransformerMixin
@@ -363,6 +364,20 @@ def test_results_do_not_depend_on_the_number_of_jobs(
     assert contents(tmp_path / "1") == contents(tmp_path / "2")
     for one, other in zip(serial, parallel, strict=True):
         assert one[0::2][:2] == other[0::2][:2]  # source and status
+
+
+class AllAtOnce(ThreadingBackend):
+    """Gives no result before all are there, as the backends of Ray and of pools."""
+
+    supports_return_generator = False
+
+
+def test_backends_that_give_all_results_at_once_serve_too(pictures, out):
+    register_parallel_backend("all at once", AllAtOnce)
+    with parallel_config("all at once"):
+        reports = restore_folder(Negative(), pictures, out, n_jobs=2)
+    assert {report.status for report in reports} == {"restored"}
+    assert len(contents(out)) == len(reports) > 1
 
 
 class Counted(Negative):
