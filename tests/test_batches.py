@@ -7,7 +7,14 @@ from helpers import Never, dataset
 from numpy.testing import assert_allclose, assert_array_equal
 
 from colorvae_sk import _batches
-from colorvae_sk._batches import Batches, BatchSource, damage_alike, fill_up
+from colorvae_sk._batches import (
+    JOINED,
+    Batches,
+    BatchSource,
+    damage_alike,
+    fill_up,
+    join_some,
+)
 from colorvae_sk._colour_stage import N_QUANTILES, summarise_colours
 from colorvae_sk.augmentations import ColorJitter, RandomFlip, RandomQuarterTurn
 from colorvae_sk.degradations import GaussianNoise, as_degrader
@@ -92,7 +99,8 @@ def test_pictures_are_read_only_once():
     assert_array_equal(first, second)
 
 
-def test_parts_are_random_and_show_colours_of_their_picture():
+def test_parts_are_random_and_show_colours_of_their_picture(monkeypatch):
+    monkeypatch.setattr(_batches, "JOINED", 0)
     rng = np.random.default_rng(0)
     clean = [coordinates(40, 24), coordinates(9, 31)]
     data = dataset([image + 0.5 for image in clean], clean, with_pictures=True)
@@ -107,6 +115,20 @@ def test_parts_are_random_and_show_colours_of_their_picture():
     assert_allclose(np.mean(means, axis=0), whole.mean(axis=(2, 3)), rtol=0.15)
     shares = np.array(extents) / np.ptp(whole, axis=(2, 3))
     assert shares.min() < 0.5 and shares.max() > 0.9
+
+
+def test_parts_are_joined_of_two_pictures_in_both_views():
+    views = [np.full((400, 2, 3, 8), np.arange(400).reshape(-1, 1, 1, 1))] * 2
+    joined, targets = join_some(views, np.random.default_rng(0))
+    assert_array_equal(joined, targets)
+    own = joined == views[0]
+    assert (
+        own[..., :-1].sum() > own[..., 1:].sum()
+    )  # what is of another is to the right
+    share = 1 - own.all(axis=(1, 2, 3)).mean()
+    assert abs(share - JOINED) < 0.1
+    for part in joined:
+        assert len(np.unique(part)) <= 2 and (np.ptp(part, axis=(0, 1)) == 0).all()
 
 
 def test_of_many_pictures_the_whole_is_shown():
