@@ -71,7 +71,7 @@ def save(estimator, path, half=False) -> None:
 
     Parameters
     ----------
-    estimator : ColorVAE or a relative, degradation, LatentFeatures, \\
+    estimator : ColorVAE or a relative, degradation, LatentFeatures, \
             RestorationOutlierDetector or Pipeline of these
         What was fitted. Its parameters may be plain values, degradations and
         augmentations of this package, and scikit-learn's Pipelines of these.
