@@ -110,6 +110,14 @@ def test_answer_has_the_shape_of_the_images(kind, size, n_channels):
             assert low <= log_sigma.min() and log_sigma.max() <= high
 
 
+def test_error_bars_of_images_are_at_most_half_of_their_range():
+    network, images = stirred("ladder", (11, 13)), photographs((11, 13))
+    with torch.no_grad():
+        network.sigma.head.bias += 10
+    _, log_sigma, _ = network(images)
+    assert_allclose(log_sigma.detach(), np.log(0.5))
+
+
 @every_kind
 def test_mean_way_is_the_way_of_zero_noise(kind):
     network, images = stirred(kind, (11, 13)), photographs((11, 13))
