@@ -3,15 +3,16 @@
 import math
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
+from itertools import repeat
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 from torch.utils.data import Dataset
 
-from ._colour_stage import sample_points
+from ._summary import TILE, take_tiles, tile_pixels
 
-KEPT_BYTES = 2**28  # of thinned out pictures, so that they are not read again
+KEPT_BYTES = 2**28  # of tiles of pictures, so that they are not read again
 READY_BYTES = 2**28  # of whole images as floats: more are converted batch by batch
 SMALLEST_PART = 0.3  # of the sides of a picture, if there are only few to learn from
 JOINED = 0.6  # share of the parts that are joined of two pictures
@@ -56,7 +57,8 @@ class TrainingImages(Dataset):
         self.with_pictures = with_pictures and not self._are_whole
         n_values = 4 * images.n_channels * area  # of a picture with twice the sides
         n_bytes = 4 * len(self.sources) * n_values
-        self._kept = lru_cache(max(1, KEPT_BYTES // n_bytes))(self._thin_out)
+        self._tile = min(TILE, *self.patch_size)
+        self._kept = lru_cache(max(1, KEPT_BYTES // n_bytes))(self._cut_tiles)
 
     def __len__(self):
         return len(self.indices)
@@ -96,12 +98,11 @@ class TrainingImages(Dataset):
             yield fill_up(crop, self.patch_size)
 
     def pictures(self, positions):
-        """Images and targets, thinned out to a crop's size: arrays (n, C, h, w)."""
-        pictures = [self._kept(self.indices[k], 1) for k in positions]
-        return [np.stack(images) for images in zip(*pictures, strict=True)]
+        """Tiles from all over the images and targets: arrays (n, C, h, w)."""
+        return self._pictures(positions, _spread)
 
     def parts(self, positions, rng):
-        """The same of random parts: the larger, the more pictures there are.
+        """The same from random parts: the larger, the more pictures there are.
 
         The colours of a few whole pictures would be learned by heart. So most parts are
         those of two pictures side by side, too.
@@ -109,26 +110,49 @@ class TrainingImages(Dataset):
         smallest = SMALLEST_PART + (1 - SMALLEST_PART) * len(self) / MANY
         if smallest >= 1:
             return self.pictures(positions)
-        parts = [
-            self._part(self.indices[k], rng.uniform(smallest, 1), rng)
-            for k in positions
-        ]
-        parts = [np.stack(images) for images in zip(*parts, strict=True)]
-        return join_some(parts, rng)
 
-    def _part(self, i, share, rng):
-        pictures = self._kept(i, 2)
-        size = [max(1, round(share * side)) for side in pictures[0].shape[1:]]
-        rows, columns = (
-            _random_slice(*sides, rng)
-            for sides in zip(pictures[0].shape[1:], size, strict=True)
+        def choose(n, n_chosen):
+            return _choose_near(n, n_chosen, rng.uniform(smallest, 1), rng)
+
+        return join_some(self._pictures(positions, choose), rng, self._tile)
+
+    def _pictures(self, positions, choose):
+        """Tiles of images and targets; `choose` says which, of so many, how many."""
+        pictures = (
+            self._beside(self._kept(self.indices[k]), choose) for k in positions
         )
-        return [thin_out(p[:, rows, columns], self.patch_size) for p in pictures]
+        return [np.stack(images) for images in zip(*pictures, strict=True)]
 
-    def _thin_out(self, i, n_crops):
-        """An image and its target as large as so many crops beside each other."""
-        size = tuple(n_crops * side for side in self.patch_size)
-        return [thin_out(source[i], size) for source in self.sources]
+    def _cut_tiles(self, i):
+        """Twice as many tiles of an image and its target as a crop has along a side."""
+        most = (2 * -(-size // self._tile) for size in self.patch_size)
+        sides = map(tile_pixels, self.shapes[i], most, repeat(self._tile))
+        area = list(sides)
+        return [take_tiles(source[i], *area) for source in self.sources]
+
+    def _beside(self, tiles, choose):
+        """Some of these tiles, as large as a crop together."""
+        area = []
+        for side, size in zip(tiles[0].shape[1:], self.patch_size, strict=True):
+            chosen = choose(max(1, side // self._tile), -(-size // self._tile))
+            pixels = self._tile * chosen[:, None] + np.arange(self._tile)
+            area.append(pixels.ravel()[:size])
+        return [
+            take_tiles(fill_up(image, (self._tile, self._tile)), *area)
+            for image in tiles
+        ]
+
+
+def _spread(n, n_chosen):
+    """So many of n, in their order, over all of them."""
+    return np.arange(n_chosen) * n // n_chosen
+
+
+def _choose_near(n, n_chosen, share, rng):
+    """So many of n, in their order, at random within a share of them."""
+    size = max(1, round(share * n))
+    near = rng.integers(n - size + 1) + np.arange(size)
+    return np.sort(rng.choice(near, n_chosen, replace=size < n_chosen))
 
 
 def _random_slice(side, size, rng):
@@ -137,24 +161,23 @@ def _random_slice(side, size, rng):
     return slice(start, start + size)
 
 
-def join_some(views, rng):
-    """Replace the right of most images (n, C, h, w) by that of others, in all views."""
+def join_some(views, rng, tile):
+    """Replace the right of most images (n, C, h, w) by that of others, in all views.
+
+    Where it begins is a multiple of the size of a tile.
+    """
     n, _, _, width = views[0].shape
-    cuts = np.where(rng.random(n) < JOINED, rng.integers(width, size=n), width)
+    cuts = tile * rng.integers(-(-width // tile), size=n)
+    cuts = np.where(rng.random(n) < JOINED, cuts, width)
     is_other = np.arange(width) >= cuts[:, None, None, None]
     others = rng.permutation(n)
     return [np.where(is_other, images[others], images) for images in views]
 
 
-def thin_out(image, size):
-    """Points on a grid over an image (C, H, W), damaged as its pixels: (C, *size)."""
-    return sample_points(torch.from_numpy(image), size).numpy()
-
-
 def fill_up(image, size):
-    """Put NaN below and to the right of an image that is smaller than a crop."""
+    """Put NaN below and to the right of an image (C, H, W) that is smaller."""
     sides = zip(image.shape[1:], size, strict=True)
-    missing = [(0, full - side) for side, full in sides]
+    missing = [(0, max(full - side, 0)) for side, full in sides]
     if missing == [(0, 0), (0, 0)]:
         return image
     return np.pad(image, [(0, 0), *missing], constant_values=np.nan)

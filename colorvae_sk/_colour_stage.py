@@ -1,91 +1,19 @@
-"""The colours of whole pictures: what they are judged by, and what sets them right."""
+"""What sets the colours of whole pictures right: curves and a mixing."""
 
 import math
 
-import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ._blocks import LatentLayer, fill_missing, may_miss, starting_at
+from ._blocks import LatentLayer, starting_at
+from ._summary import N_SEEN, block_means
 
-THUMBNAIL = 48  # points of each side; the colours are judged from these
-N_QUANTILES = 17  # of the points of each channel
-CELLS = (8, 8)  # in which noise is averaged out
-N_MEANS = 9  # quantiles of the means of these
+CELLS = (8, 8)  # in which what the colours leave wrong is judged
 N_PIECES = 8  # of each tone curve
 N_HIDDEN, N_RESIDUAL = 192, 2  # width and depth of what judges them
 CAUTION = 0.5  # cells' worth of belief that there is no such error
 CURVE_STEP = 0.1  # all pixels hang on the curves: they learn in smaller steps
-
-
-def block_means(images, size):
-    """The mean of what was observed in each cell of a grid; NaN where nothing was.
-
-    (n, C, H, W) with NaN -> (n, C, *size).
-    """
-    if not may_miss(images):
-        return F.adaptive_avg_pool2d(images, size)
-    filled, observed = fill_missing(images, 0.0)
-    share = F.adaptive_avg_pool2d(observed, size)
-    return F.adaptive_avg_pool2d(filled, size) / share
-
-
-def sample_points(images, size):
-    """The pixel in the middle of each cell of a grid: (n, C, H, W) -> (n, C, *size)."""
-    rows, columns = (
-        (2 * torch.arange(n, device=images.device) + 1) * side // (2 * n)
-        for n, side in zip(size, images.shape[-2:], strict=True)
-    )
-    return images[..., rows[:, None], columns]
-
-
-@torch.no_grad()
-def summarise_colours(images):
-    """What the colours of whole pictures are judged by: (n, C, H, W) -> (n, 27 C).
-
-    Of each channel, 17 quantiles of 48 x 48 points, which tell of noise too, and 9 of
-    the means of 8 x 8 cells, which do not, brought to [-1, 1], and the share of the
-    points that was observed.
-    """
-    size = THUMBNAIL, THUMBNAIL
-    return summarise_thumbnails(sample_points(images, size), block_means(images, size))
-
-
-@torch.no_grad()
-def summarise_thumbnails(points, means):
-    """The same of thumbnails (n, C, 48, 48), NaN where nothing was observed.
-
-    One is of points, the other of means.
-    """
-    share = points.isfinite().float().mean((2, 3))
-    tones = (
-        quantiles(points, N_QUANTILES),
-        quantiles(block_means(means, CELLS), N_MEANS),
-    )
-    return torch.cat([*tones, share], dim=1)
-
-
-def quantiles(images, n):
-    """Quantiles of what was observed of each channel: (n, C, H, W) -> (n, n_levels C).
-
-    They are brought to [-1, 1]; those of nothing are 0.
-    """
-    values = sort(images.flatten(2))
-    n_observed = values.isfinite().sum(2, keepdim=True)
-    levels = torch.linspace(0, 1, n, dtype=values.dtype, device=values.device)
-    place = levels * (n_observed - 1).clamp_min(0)
-    below, above = (
-        values.gather(2, index.long()) for index in (place.floor(), place.ceil())
-    )
-    return (2 * torch.lerp(below, above, place.frac()) - 1).nan_to_num(0.0).flatten(1)
-
-
-def sort(values):
-    """Sort along the last axis, NaN last."""
-    if values.device.type == "cpu":  # where numpy is twenty times as fast as torch
-        return torch.from_numpy(np.sort(values.numpy()))
-    return values.sort().values
 
 
 class ColourStage(nn.Module):
@@ -100,7 +28,7 @@ class ColourStage(nn.Module):
     def __init__(self, n_channels, n_features, n_latent, latent_layer=LatentLayer):
         super().__init__()
         self.n_channels = n_channels
-        n_seen = n_channels * (N_QUANTILES + N_MEANS + 1)
+        n_seen = n_channels * N_SEEN
         self.context = perceptron(n_seen, n_features)
         self.evidence = perceptron(2 * n_seen, n_features)
         self.latent = latent_layer(n_features, n_features, n_latent)

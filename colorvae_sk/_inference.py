@@ -6,13 +6,8 @@ import math
 import numpy as np
 import torch
 
-from ._colour_stage import (
-    THUMBNAIL,
-    block_means,
-    sample_points,
-    summarise_thumbnails,
-)
 from ._streaming import LadderStream, least_tile
+from ._summary import TILE, summarise_tiles, tile_pixels
 from ._tiling import blend_tiles
 from .losses import gaussian_nll
 
@@ -256,17 +251,12 @@ class Restorer:
         """What the tiles of an image must know of the whole."""
         if not self.network.global_stages:
             return {}
-        height, width = images.raw(i).shape[:2]
-        everywhere = slice(0, width)
-        lines = []
-        for k in range(THUMBNAIL):  # a thumbnail, without all of the image as floats
-            rows = slice(k * height // THUMBNAIL, -(-(k + 1) * height // THUMBNAIL))
-            strip = self.tensor(images.part(i, rows, everywhere)[None])
-            middle = (2 * k + 1) * height // (2 * THUMBNAIL) - rows.start
-            points = sample_points(strip[:, :, [middle]], (1, THUMBNAIL))
-            lines.append((points, block_means(strip, (1, THUMBNAIL))))
-        points, means = (torch.cat(line, dim=2) for line in zip(*lines, strict=True))
-        return {"seen": summarise_thumbnails(points, means)}
+        rows, columns = map(tile_pixels, images.raw(i).shape[:2])
+        strips = []
+        for tile in np.split(rows, range(TILE, len(rows), TILE)):  # not all at once
+            strips.append(images.part(i, slice(tile[0], tile[-1] + 1), columns))
+        tiles = self.tensor(np.concatenate(strips, axis=1)[None])
+        return {"seen": summarise_tiles(tiles)}
 
     def _noise(self, images, i, key):
         """One draw of latents for an image, whatever batch it is in."""

@@ -24,9 +24,9 @@ Beside that a network tells what is needed to train and use it:
 - ``stages``: what it learns, one after the other;
   ``stages_of(name)``: those that learn a parameter; ``lesson(stage, ...)``: what the
   arguments of the network, and what its answer is compared with, to learn a stage
-  from crops (damaged, target) and from copies of the pictures that they are cut from,
-  thinned out to their size, as strictly (0 to 1) as it is to be judged;
-  ``global_stages``: those that only look at the copies;
+  from crops (damaged, target) and from tiles of the pictures that they are cut from,
+  as large together, as strictly (0 to 1) as it is to be judged;
+  ``global_stages``: those that only look at the tiles;
 - ``units``: how many units each latent layer has;
 - ``fixed_size``: the one (H, W) that it takes, or None where any will do;
   ``multiple``: a tile of a larger image starts at a multiple of this, in pixels;
@@ -62,15 +62,10 @@ from ._blocks import (
     standard_kl,
     starting_at,
 )
-from ._colour_stage import (
-    ColourStage,
-    apply_curves,
-    block_means,
-    miscoloured,
-    summarise_colours,
-)
+from ._colour_stage import ColourStage, apply_curves, miscoloured
 from ._critic import PatchCritic
 from ._quantised import QuantisedLayer
+from ._summary import block_means, summarise_colours
 
 COARSE = (4, 4)  # cells in which colours are compared: noise and blur are none
 LOCAL = 0.04  # so large an error of the colours may be one of a place: clipped noise
@@ -80,9 +75,9 @@ MISSED_SCALE = 10.0  # brings the errors of a restoration to the size of feature
 class LadderVAE(nn.Module):
     """A conditional hierarchical VAE, fully convolutional: the default for images.
 
-    The global colours are judged and set right first (`ColourStage`), for which whole
-    pictures are learned from, thinned out to the size of the crops. Holes are filled
-    from around them, and else with 0.5. A context encoder turns the result into
+    The global colours are judged and set right first (`ColourStage`), for which tiles
+    from all over the pictures are learned from. Holes are filled from around them, and
+    else with 0.5. A context encoder turns the result into
     features at scales 1/2, 1/4, ...; then, top down, at each scale: features, a centred
     latent, gated blocks. The head gives what is to be added to the filled image. The
     posterior of the latents sees what the restoration without latents misses of the

@@ -49,6 +49,12 @@ def flat(value, n=1, channels=1, size=64):
     return torch.full((n, channels, size, size), float(value))
 
 
+def noise_images(size, n=3, n_channels=3, seed=0):
+    """Images (n, C, H, W) of uniform noise on [0, 1], float64."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.rand((n, n_channels, *size), generator=generator).double()
+
+
 def holed(photos):
     """The photos with a missing pixel, a missing channel and a missing photo."""
     photos = photos.copy()

@@ -15,7 +15,7 @@ from colorvae_sk._batches import (
     fill_up,
     join_some,
 )
-from colorvae_sk._colour_stage import N_QUANTILES, summarise_colours
+from colorvae_sk._summary import N_QUANTILES, summarise_colours
 from colorvae_sk.augmentations import ColorJitter, RandomFlip, RandomQuarterTurn
 from colorvae_sk.degradations import GaussianNoise, as_degrader
 from colorvae_sk.networks import LadderVAE
@@ -72,16 +72,33 @@ def test_images_of_the_size_of_a_crop_are_taken_whole(photos):
 
 
 # ---------------------------------------------------------------------- pictures
-def test_pictures_are_the_whole_images_shrunk_to_a_crop():
-    clean = [coordinates(20, 12), coordinates(9, 31), coordinates(3, 2)]
-    data = dataset([image + 0.5 for image in clean], clean, with_pictures=True)
+@pytest.mark.parametrize("size", [(16, 16), (12, 24), (40, 33)])
+def test_pictures_are_tiles_from_all_over_the_images(size):
+    clean = [coordinates(100, 130), coordinates(9, 31), coordinates(300, 20)]
+    options = {"patch_size": size, "with_pictures": True}
+    data = dataset([image + 0.5 for image in clean], clean, **options)
     pictures, targets = data.pictures([0, 1, 2])
-    assert pictures.shape == targets.shape == (3, 2, 4, 4)
+    assert pictures.shape == targets.shape == (3, 2, *size)
     assert_allclose(pictures - 0.5, targets, atol=1e-6)
-    blocks = clean[0].reshape(4, 5, 4, 3, 2).mean(axis=(1, 3))
-    assert_allclose(np.moveaxis(targets[0], 0, -1), blocks, atol=1e-6)
+    tile = min(16, *size)
     for target, image in zip(targets, clean, strict=True):
-        assert_allclose(target.mean(axis=(1, 2)), image.mean(axis=(0, 1)), atol=2e-4)
+        for axis, side in enumerate(image.shape[:2]):
+            places = np.moveaxis(1000 * target[axis], axis, 0).round()
+            places = places[:, np.isfinite(places).any(axis=0)]
+            if places.size == 0 or side < tile:
+                continue
+            steps = np.diff(places[:, 0])
+            inside = np.arange(1, len(places)) % tile != 0
+            assert (steps[inside] == 1).all()
+            if size[axis] >= 3 * tile and side >= 6 * tile:
+                assert np.ptp(places) > side / 2
+
+
+def test_pictures_of_small_images_are_filled_up_with_nan():
+    data = dataset([coordinates(3, 2)], with_pictures=True)
+    (pictures,) = data.pictures([0])
+    there = np.isfinite(pictures[0, 0])
+    assert there[:3, :2].all() and there.sum() == 6 + 6 * (there.sum() > 6)
 
 
 def test_pictures_are_read_only_once():
@@ -99,27 +116,31 @@ def test_pictures_are_read_only_once():
     assert_array_equal(first, second)
 
 
-def test_parts_are_random_and_show_colours_of_their_picture(monkeypatch):
+def test_parts_are_tiles_of_random_parts_of_their_picture(monkeypatch):
     monkeypatch.setattr(_batches, "JOINED", 0)
     rng = np.random.default_rng(0)
     clean = [coordinates(40, 24), coordinates(9, 31)]
     data = dataset([image + 0.5 for image in clean], clean, with_pictures=True)
-    means, extents = [], []
-    for _ in range(200):
+    places, extents = set(), []
+    for _ in range(400):
         parts, targets = data.parts([0, 1], rng)
         assert parts.shape == targets.shape == (2, 2, 4, 4)
         assert_allclose(parts - 0.5, targets, atol=1e-6)
-        means.append(targets.mean(axis=(2, 3)))
-        extents.append(np.ptp(targets, axis=(2, 3)))
-    whole = data.pictures([0, 1])[1]
-    assert_allclose(np.mean(means, axis=0), whole.mean(axis=(2, 3)), rtol=0.15)
-    shares = np.array(extents) / np.ptp(whole, axis=(2, 3))
-    assert shares.min() < 0.5 and shares.max() > 0.9
+        places.add(tuple((1000 * targets[0, :, 0, 0]).round().astype(int)))
+        assert (np.diff(1000 * targets[0, 0], axis=0).round() == 1).all()
+    rows, columns = zip(*places, strict=True)
+    assert min(rows) == min(columns) == 0 and max(rows) > 25 and max(columns) > 15
+    data = dataset([coordinates(160, 160)], patch_size=(8, 8), with_pictures=True)
+    data.patch_size, data._tile = (8, 8), 2
+    for _ in range(200):
+        extents.append(np.ptp(data.parts([0], rng)[0][0, 0]))
+    whole = np.ptp(data.pictures([0])[0])
+    assert min(extents) < 0.5 * whole and max(extents) > 0.9 * whole
 
 
 def test_parts_are_joined_of_two_pictures_in_both_views():
     views = [np.full((400, 2, 3, 8), np.arange(400).reshape(-1, 1, 1, 1))] * 2
-    joined, targets = join_some(views, np.random.default_rng(0))
+    joined, targets = join_some(views, np.random.default_rng(0), tile=2)
     assert_array_equal(joined, targets)
     own = joined == views[0]
     assert (
@@ -127,18 +148,20 @@ def test_parts_are_joined_of_two_pictures_in_both_views():
     )  # what is of another is to the right
     share = 1 - own.all(axis=(1, 2, 3)).mean()
     assert abs(share - JOINED) < 0.1
+    assert (own[..., 0::2] == own[..., 1::2]).all()  # no tile is cut
     for part in joined:
         assert len(np.unique(part)) <= 2 and (np.ptp(part, axis=(0, 1)) == 0).all()
 
 
 def test_of_many_pictures_the_whole_is_shown():
     rng = np.random.default_rng(0)
-    sizes = {}
+    extents = {}
     for n in (1, 1000, 3000):
-        data = dataset([coordinates(16, 16)] * n, with_pictures=True)
-        extents = [np.ptp(data.parts([0], rng)[0]) for _ in range(50)]
-        sizes[n] = min(extents) / np.ptp(data.pictures([0])[0])
-    assert sizes[1] < sizes[1000] < sizes[3000] == 1
+        options = {"patch_size": (64, 64), "with_pictures": True}
+        data = dataset([coordinates(128, 128)] * n, **options)
+        parts = [np.ptp(data.parts([0], rng)[0][0, 0]) for _ in range(50)]
+        extents[n] = min(parts) / np.ptp(data.pictures([0])[0][0, 0])
+    assert extents[1] < extents[1000] < extents[3000] == 1
 
 
 def test_crops_that_are_whole_images_need_no_pictures(photos):

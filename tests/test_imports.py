@@ -23,7 +23,7 @@ FLOORS = [
         "_storage",
         "_tiling",
     },
-    {"_tiff", "_history", "_latents", "_distortions"},
+    {"_tiff", "_history", "_latents", "_distortions", "_summary"},
     {"_files", "_colour_stage", "_critic", "_quantised"},
     {"networks", "losses"},
     {"_streaming"},

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from helpers import noise_images
 from numpy.testing import assert_allclose, assert_array_equal
 from torch import nn
 from torch.distributions import Normal, kl_divergence
@@ -24,17 +25,12 @@ from colorvae_sk._blocks import (
     standard_kl,
 )
 from colorvae_sk._colour_stage import (
-    CELLS,
-    N_MEANS,
     N_PIECES,
-    N_QUANTILES,
     ColourStage,
     apply_curves,
-    block_means,
     miscoloured,
-    sample_points,
-    summarise_colours,
 )
+from colorvae_sk._summary import block_means, summarise_colours
 from colorvae_sk.losses import NegativeELBO
 from colorvae_sk.networks import ConvVAE, DenseVAE, LadderVAE
 
@@ -69,12 +65,6 @@ def stirred(kind, size, n_channels=3):
     return stir(build(kind, size, n_channels), generator)
 
 
-def photographs(size, n=3, n_channels=3, seed=0):
-    """Images (n, C, H, W) on [0, 1], float64."""
-    generator = torch.Generator().manual_seed(seed)
-    return torch.rand((n, n_channels, *size), generator=generator).double()
-
-
 def draw_noise(network, images, seed=0):
     """Codes for a batch, in float64."""
     generator = torch.Generator().manual_seed(seed)
@@ -97,7 +87,7 @@ def with_holes(images):
 @pytest.mark.parametrize("n_channels", [1, 3, 5])
 def test_answer_has_the_shape_of_the_images(kind, size, n_channels):
     network = stirred(kind, size, n_channels)
-    images = photographs(size, n_channels=n_channels)
+    images = noise_images(size, n_channels=n_channels)
     noise = draw_noise(network, images)
     for target in (None, images):
         for draws in (None, noise):
@@ -111,7 +101,7 @@ def test_answer_has_the_shape_of_the_images(kind, size, n_channels):
 
 
 def test_error_bars_of_images_are_at_most_half_of_their_range():
-    network, images = stirred("ladder", (11, 13)), photographs((11, 13))
+    network, images = stirred("ladder", (11, 13)), noise_images((11, 13))
     with torch.no_grad():
         network.sigma.head.bias += 10
     _, log_sigma, _ = network(images)
@@ -120,7 +110,7 @@ def test_error_bars_of_images_are_at_most_half_of_their_range():
 
 @every_kind
 def test_mean_way_is_the_way_of_zero_noise(kind):
-    network, images = stirred(kind, (11, 13)), photographs((11, 13))
+    network, images = stirred(kind, (11, 13)), noise_images((11, 13))
     silence = [0 * part for part in draw_noise(network, images)]
     for target in (None, images):
         mean, calm = (network(images, target, noise) for noise in (None, silence))
@@ -129,7 +119,7 @@ def test_mean_way_is_the_way_of_zero_noise(kind):
 
 @every_kind
 def test_noise_changes_what_is_drawn(kind):
-    network, images = stirred(kind, (11, 13)), photographs((11, 13))
+    network, images = stirred(kind, (11, 13)), noise_images((11, 13))
     for target in (None, images):
         draws = [
             network(images, target, draw_noise(network, images, s))[0] for s in (0, 1)
@@ -138,7 +128,7 @@ def test_noise_changes_what_is_drawn(kind):
 
 
 def test_mean_way_of_the_ladder_is_the_network_without_latents():
-    network, images = stirred("ladder", None), photographs((11, 13))
+    network, images = stirred("ladder", None), noise_images((11, 13))
     before = network(images)
     noise = draw_noise(network, images)
     sampled = network(images, noise=noise)[0]
@@ -172,8 +162,8 @@ def posteriors_of(network, images, target, noise):
 
 @every_kind
 def test_cost_is_the_divergence_from_a_standard_normal(kind):
-    network, images = stirred(kind, (11, 13)), photographs((11, 13))
-    target = photographs((11, 13), seed=5)
+    network, images = stirred(kind, (11, 13)), noise_images((11, 13))
+    target = noise_images((11, 13), seed=5)
     noise = draw_noise(network, images)
     costs, posteriors = posteriors_of(network, images, target, noise)
     assert costs.min() > 0
@@ -187,13 +177,13 @@ def test_cost_is_the_divergence_from_a_standard_normal(kind):
 
 
 def test_ladder_that_sees_no_target_pays_nothing():
-    network, images = stirred("ladder", None), photographs((11, 13))
+    network, images = stirred("ladder", None), noise_images((11, 13))
     for noise in (None, draw_noise(network, images)):
         assert (network(images, noise=noise)[2] == 0).all()
 
 
 def test_ladder_starts_with_a_posterior_that_is_the_prior_and_changes_nothing():
-    network, images = build("ladder", None).double(), photographs((11, 13))
+    network, images = build("ladder", None).double(), noise_images((11, 13))
     restored, log_sigma, cost = network(images, images, draw_noise(network, images))
     assert_allclose(restored.detach(), images, atol=1e-12)
     assert (cost == 0).all()
@@ -201,14 +191,14 @@ def test_ladder_starts_with_a_posterior_that_is_the_prior_and_changes_nothing():
 
 
 def test_posterior_of_the_ladder_sees_the_target():
-    network, images = stirred("ladder", None), photographs((11, 13))
-    answers = [network(images, photographs((11, 13), seed=s))[0] for s in (1, 2)]
+    network, images = stirred("ladder", None), noise_images((11, 13))
+    answers = [network(images, noise_images((11, 13), seed=s))[0] for s in (1, 2)]
     assert (answers[0] - answers[1]).abs().max() > 1e-3
 
 
 @every_kind
 def test_whatever_stands_where_a_pixel_is_missing_does_not_matter(kind):
-    network, images = stirred(kind, (11, 13)), with_holes(photographs((11, 13)))
+    network, images = stirred(kind, (11, 13)), with_holes(noise_images((11, 13)))
     noise = draw_noise(network, images)
     expected = network(images, images, noise)
     other = images.nan_to_num(math.inf)
@@ -218,7 +208,7 @@ def test_whatever_stands_where_a_pixel_is_missing_does_not_matter(kind):
 
 
 def test_holes_are_filled_from_around_with_colours_set_right():
-    network, images = build("ladder", None), with_holes(photographs((11, 13)))
+    network, images = build("ladder", None), with_holes(noise_images((11, 13)))
     stir(network.double().colour, torch.Generator().manual_seed(0))
     restored = network(images)[0]  # the head starts at zero
     curves = network.colour(summarise_colours(images))[0]
@@ -252,7 +242,7 @@ def test_filling_of_one_tone_is_that_tone():
 
 @every_kind
 def test_missing_pixel_is_not_the_same_as_a_grey_one(kind):
-    network, images = stirred(kind, (11, 13)), photographs((11, 13))
+    network, images = stirred(kind, (11, 13)), noise_images((11, 13))
     grey, missing = images.clone(), images.clone()
     grey[:, :, 5, 5], missing[:, :, 5, 5] = 0.5, torch.nan
     assert (network(grey)[0] - network(missing)[0]).abs().max() > 1e-4
@@ -260,7 +250,7 @@ def test_missing_pixel_is_not_the_same_as_a_grey_one(kind):
 
 @every_kind
 def test_gradients_are_finite_whatever_is_missing(kind):
-    network, images = stirred(kind, (11, 13)), with_holes(photographs((11, 13)))
+    network, images = stirred(kind, (11, 13)), with_holes(noise_images((11, 13)))
     noise = draw_noise(network, images)
     NegativeELBO()(network(images, images, noise), images).backward()
     for name, parameter in network.named_parameters():
@@ -269,8 +259,8 @@ def test_gradients_are_finite_whatever_is_missing(kind):
 
 @every_kind
 def test_every_parameter_learns_in_its_stage(kind):
-    network, images = stirred(kind, (11, 13)), photographs((11, 13))
-    target = photographs((11, 13), seed=5)
+    network, images = stirred(kind, (11, 13)), noise_images((11, 13))
+    target = noise_images((11, 13), seed=5)
     for stage in network.stages:
         arguments, wanted = lesson(network, stage, images, target)
         network.zero_grad()
@@ -302,7 +292,7 @@ def test_every_parameter_has_a_stage_and_every_stage_parameters(kind):
 
 def test_colours_are_learned_from_pictures_and_nothing_else_is_looked_at():
     network = stirred("ladder", None)
-    pictures = photographs((16, 12)), photographs((16, 12), seed=3)
+    pictures = noise_images((16, 12)), noise_images((16, 12), seed=3)
     arguments, wanted = lesson(network, "colours", None, None, pictures)
     assert_allclose(wanted, block_means(pictures[1], (4, 4)))
     restored, log_sigma, cost = network(**arguments)
@@ -313,9 +303,9 @@ def test_colours_are_learned_from_pictures_and_nothing_else_is_looked_at():
 
 
 def test_crops_are_learned_with_the_colours_of_their_pictures():
-    network, target = stirred("ladder", None), photographs((11, 13), seed=5)
-    images, seen = photographs((11, 13)), []
-    pictures = photographs((20, 20), seed=6), photographs((20, 20), seed=7)
+    network, target = stirred("ladder", None), noise_images((11, 13), seed=5)
+    images, seen = noise_images((11, 13)), []
+    pictures = noise_images((20, 20), seed=6), noise_images((20, 20), seed=7)
     network.colour.register_forward_pre_hook(lambda module, args: seen.append(args))
     for stage in ("restoration", "error bars", "latents"):
         arguments, wanted = lesson(network, stage, images, target, pictures)
@@ -330,8 +320,8 @@ def test_crops_are_learned_with_the_colours_of_their_pictures():
 def test_restoration_is_not_asked_for_a_cast_that_the_colours_leave():
     network = LadderVAE(3, widths=(8, 8), n_blocks=1)
     initialise(network, torch.Generator()).double()
-    target, mixing = photographs((16, 16)), torch.rand(3, 3).double()
-    clean = F.interpolate(photographs((8, 8), seed=1), scale_factor=4)
+    target, mixing = noise_images((16, 16)), torch.rand(3, 3).double()
+    clean = F.interpolate(noise_images((8, 8), seed=1), scale_factor=4)
     cast = torch.einsum("dc,nchw->ndhw", mixing, clean) + 0.1
     arguments = [target, target, (cast, clean), torch.Generator()]
     wanted = network.lesson("restoration", *arguments)[1]
@@ -341,7 +331,7 @@ def test_restoration_is_not_asked_for_a_cast_that_the_colours_leave():
 
 def test_small_errors_of_the_colours_are_asked_for_when_judged_strictly():
     network = initialise(LadderVAE(3, widths=(8, 8), n_blocks=1), torch.Generator())
-    target, clean = photographs((16, 16)), photographs((32, 32), seed=1)
+    target, clean = noise_images((16, 16)), noise_images((32, 32), seed=1)
     arguments = [target, target, (clean + 0.03, clean), torch.Generator()]
     first, last = (
         network.double().lesson("restoration", *arguments, share)[1]
@@ -352,8 +342,8 @@ def test_small_errors_of_the_colours_are_asked_for_when_judged_strictly():
 
 
 def test_target_keeps_its_colours_where_none_is_wrong_or_nothing_is_known():
-    target = photographs((8, 8))
-    clean = F.interpolate(photographs((8, 8), seed=1), scale_factor=4)
+    target = noise_images((8, 8))
+    clean = F.interpolate(noise_images((8, 8), seed=1), scale_factor=4)
     stage = initialise(ColourStage(3, 16, 4), torch.Generator()).double()
     noisy = clean + 0.2 * torch.randn(clean.shape, generator=torch.Generator())
     unknown = torch.full_like(clean, math.nan)
@@ -366,7 +356,7 @@ def test_target_keeps_its_colours_where_none_is_wrong_or_nothing_is_known():
 
 @every_kind
 def test_sigma_head_gives_no_gradient_to_the_trunk(kind):
-    network, images = stirred(kind, (11, 13)), photographs((11, 13))
+    network, images = stirred(kind, (11, 13)), noise_images((11, 13))
     network(images, images, draw_noise(network, images))[1].sum().backward()
     learning = {n for n, p in network.named_parameters() if p.grad is not None}
     assert learning == {
@@ -379,7 +369,7 @@ def test_sigma_head_gives_no_gradient_to_the_trunk(kind):
 @every_kind
 @pytest.mark.parametrize("size", SIZES)
 def test_codes_have_the_shape_of_the_noise_and_give_images_back(kind, size):
-    network, images = stirred(kind, size), photographs(size)
+    network, images = stirred(kind, size), noise_images(size)
     noise = draw_noise(network, images)
     assert [part.shape[1:] for part in noise] == network.noise_shapes(size)
     codes = network.encode(images)
@@ -389,7 +379,7 @@ def test_codes_have_the_shape_of_the_noise_and_give_images_back(kind, size):
 
 @every_kind
 def test_decoder_reads_codes_in_the_order_in_which_the_encoder_writes_them(kind):
-    network, images = stirred(kind, (11, 13)), photographs((11, 13))
+    network, images = stirred(kind, (11, 13)), noise_images((11, 13))
     codes = network.encode(images)
     source, target = images, None
     if kind == "ladder":  # it encodes what is to be imagined from nothing
@@ -447,7 +437,7 @@ def test_initial_weights_have_the_variance_of_torchs_own_rule():
 
 
 def test_tile_of_the_ladder_reads_its_own_part_of_the_noise():
-    network, images = build("ladder", None), photographs((24, 32))
+    network, images = build("ladder", None), noise_images((24, 32))
     noise = draw_noise(network, images)
     parts = network.noise_of_tile(noise, slice(8, 20), slice(12, 29))
     shapes = [tuple(part.shape[1:]) for part in parts]
@@ -466,7 +456,7 @@ def test_tile_of_the_ladder_reads_its_own_part_of_the_noise():
 def test_ladder_sees_as_far_as_half_of_what_tiles_share(depth, n_blocks):
     network = LadderVAE(3, widths=(4,) * depth, n_blocks=n_blocks, n_latent=2)
     stir(initialise(network, torch.Generator()), torch.Generator())
-    images = photographs((1, 512), n=1)
+    images = noise_images((1, 512), n=1)
     seen, reach = summarise_colours(images), 0
     for centre in range(256, 256 + network.multiple):
         images.requires_grad_().grad = None
@@ -479,14 +469,14 @@ def test_ladder_sees_as_far_as_half_of_what_tiles_share(depth, n_blocks):
 
 # ------------------------------------------------------------------------ blocks
 def test_gate_is_a_product_and_knows_its_gradient():
-    features = photographs((3, 3), n_channels=6).requires_grad_()
+    features = noise_images((3, 3), n_channels=6).requires_grad_()
     assert torch.equal(gate(features), features[:, :3] * features[:, 3:])
     assert torch.autograd.gradcheck(gate, features)
 
 
 def test_pointwise_convolution_is_a_1x1_convolution_in_any_precision():
     layer = initialise(PointwiseConv(6, 4), torch.Generator())
-    features = photographs((3, 5), n_channels=6)
+    features = noise_images((3, 5), n_channels=6)
     with torch.autocast("cpu", torch.bfloat16):
         assert layer(features.float()).dtype == torch.bfloat16
     for kind in (torch.float32, torch.float64):
@@ -496,7 +486,7 @@ def test_pointwise_convolution_is_a_1x1_convolution_in_any_precision():
 
 def test_pointwise_convolution_knows_its_gradient():
     layer = initialise(PointwiseConv(6, 4, bias=False), torch.Generator())
-    features = photographs((3, 5), n_channels=6).float().requires_grad_()
+    features = noise_images((3, 5), n_channels=6).float().requires_grad_()
     ours = torch.autograd.grad(layer(features).square().sum(), layer.weight)
     theirs = F.conv2d(features, layer.weight).square().sum()
     torch.testing.assert_close(ours[0], torch.autograd.grad(theirs, layer.weight)[0])
@@ -504,7 +494,7 @@ def test_pointwise_convolution_knows_its_gradient():
 
 def test_norm_looks_at_each_pixel_by_itself():
     norm = ChannelNorm(4).double()
-    images = photographs((5, 5), n_channels=4)
+    images = noise_images((5, 5), n_channels=4)
     normed = norm(images).detach()
     spread = (images.var(1, unbiased=False, keepdim=True) + norm.eps).sqrt()
     assert_allclose(normed, (images - images.mean(1, keepdim=True)) / spread)
@@ -530,7 +520,7 @@ def test_fill_missing_marks_what_it_filled():
 
 @pytest.mark.parametrize("size", SIZES)
 def test_padding_keeps_the_image_and_reaches_a_multiple(size):
-    images = photographs(size)
+    images = noise_images(size)
     padded = pad_to_multiple(images, 8)
     assert all(
         side % 8 == 0 and 0 <= side - old < 8
@@ -541,7 +531,7 @@ def test_padding_keeps_the_image_and_reaches_a_multiple(size):
 
 
 def test_divergence_in_nats_adds_up_over_the_places_of_a_unit():
-    mu, log_sigma = photographs((2, 5)), photographs((2, 5), seed=1) - 0.5
+    mu, log_sigma = noise_images((2, 5)), noise_images((2, 5), seed=1) - 0.5
     expected = kl_divergence(Normal(mu, log_sigma.exp()), Normal(0.0, 1.0))
     assert_allclose(standard_kl(mu, log_sigma), expected.sum(dim=(2, 3)))
     flat = standard_kl(mu[..., 0, 0], log_sigma[..., 0, 0])
@@ -551,8 +541,8 @@ def test_divergence_in_nats_adds_up_over_the_places_of_a_unit():
 def test_divergence_is_not_lost_in_half_precision():
     layer = initialise(LatentLayer(8, 6, 2), torch.Generator().manual_seed(0))
     nn.init.uniform_(layer.posterior[-1].weight, -0.01, 0.01, torch.Generator())
-    above = photographs((9, 9), n_channels=8).float()
-    evidence, seen = photographs((9, 9), n_channels=6).float(), []
+    above = noise_images((9, 9), n_channels=8).float()
+    evidence, seen = noise_images((9, 9), n_channels=6).float(), []
     layer.posterior.register_forward_hook(lambda *args: seen.append(args[-1]))
     with torch.autocast("cpu", torch.bfloat16):
         _, _, cost = layer(above, evidence)
@@ -564,8 +554,8 @@ def test_divergence_is_not_lost_in_half_precision():
 def test_divergence_of_the_code_is_that_of_the_latent():
     generator = torch.Generator().manual_seed(0)
     layer = stir(LatentLayer(8, 6, 2), generator)
-    above = photographs((3, 4), n_channels=8)
-    evidence = photographs((3, 4), n_channels=6, seed=1)
+    above = noise_images((3, 4), n_channels=8)
+    evidence = noise_images((3, 4), n_channels=6, seed=1)
     noise = torch.randn((3, 2, 3, 4), generator=generator).double()
     features, code, cost = layer(above, evidence, noise)
 
@@ -580,74 +570,9 @@ def test_divergence_of_the_code_is_that_of_the_latent():
 
 
 # ------------------------------------------------------------------------ colour
-def test_block_means_are_those_of_what_is_there():
-    images = photographs((96, 96))
-    images[0, 0, :2, :2] = torch.tensor([[0.1, torch.nan], [0.4, 0.7]])
-    images[1] = torch.nan
-    means = block_means(images, (48, 48))
-    assert_allclose(means[0, 0, 0, 0], 0.4)
-    assert means[1].isnan().all()
-    blocks = images[2].unflatten(1, (48, 2)).unflatten(3, (48, 2)).mean(dim=(2, 4))
-    assert_allclose(means[2], blocks)
-
-
-@pytest.mark.parametrize("size", [(1, 1), (5, 100), (48, 48), (97, 61)])
-def test_one_colour_is_summarised_by_itself(size):
-    images = torch.full((2, 3, *size), 0.3)
-    images[1] = 0.8
-    summary = summarise_colours(images)
-    assert summary.shape == (2, 3 * (N_QUANTILES + N_MEANS + 1))
-    quantiles, share = summary[:, :-3], summary[:, -3:]
-    assert_allclose(quantiles[0], -0.4, rtol=1e-5)
-    assert_allclose(quantiles[1], 0.6, rtol=1e-5)
-    assert (share == 1).all()
-
-
-def test_colours_are_summarised_by_the_quantiles_of_each_channel_that_is_there():
-    images = photographs((48, 48))
-    images[0, 1, :24] = torch.nan
-    images[2] = torch.nan
-    summary = summarise_colours(images)
-    counts = 3 * N_QUANTILES, 3 * N_MEANS, 3
-    for got, seen in zip(
-        summary.split(counts, dim=1), (images, block_means(images, CELLS)), strict=False
-    ):
-        got = got.unflatten(1, (3, -1))
-        levels = np.linspace(0, 1, got.shape[2])
-        for k, image in enumerate(seen[:2]):
-            expected = np.nanquantile(image.flatten(1).numpy(), levels, axis=1).T
-            assert_allclose(got[k], 2 * expected - 1, atol=1e-12)
-        assert (got[2] == 0).all()
-    assert_allclose(summary[:, -3:], [[1, 0.5, 1], [1, 1, 1], [0, 0, 0]])
-
-
-@pytest.mark.parametrize("size", [(1, 1), (3, 7), (48, 48), (97, 61)])
-def test_points_are_the_middles_of_cells(size):
-    images = photographs(size)
-    points = sample_points(images, (48, 48))
-    centres = [np.floor((np.arange(48) + 0.5) * side / 48).astype(int) for side in size]
-    assert torch.equal(points, images[..., centres[0][:, None], centres[1]])
-
-
-def test_noise_is_seen_in_the_points_and_not_in_the_means():
-    flat = torch.full((1, 3, 480, 480), 0.5)
-    noisy = flat + 0.1 * torch.randn(
-        flat.shape, generator=torch.Generator().manual_seed(0)
-    )
-    change = (summarise_colours(noisy) - summarise_colours(flat)).abs()
-    points, means, share = change.split((3 * N_QUANTILES, 3 * N_MEANS, 3), dim=1)
-    assert points.max() > 0.4 and means.max() < 0.02 and share.max() == 0
-
-
-def test_summary_does_not_change_when_the_picture_is_enlarged():
-    images = photographs((48, 96))
-    large = images.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
-    assert_allclose(summarise_colours(large), summarise_colours(images))
-
-
 def test_colours_are_judged_exactly_in_mixed_precision():
     stage = stir(ColourStage(3, 16, 4), torch.Generator().manual_seed(0)).float()
-    seen = summarise_colours(photographs((9, 7)).float())
+    seen = summarise_colours(noise_images((9, 7)).float())
     exact = stage(seen)[0]
     with torch.autocast("cpu", torch.bfloat16):
         mixed = stage(seen)[0]
@@ -666,7 +591,7 @@ def curves_of(n_channels=3, seed=0):
 def test_curves_are_the_identity_at_the_start():
     stage = ColourStage(3, 16, 4)
     initialise(stage, torch.Generator().manual_seed(0))
-    images = 3 * photographs((9, 7)).float() - 1  # beyond [0, 1] too
+    images = 3 * noise_images((9, 7)).float() - 1  # beyond [0, 1] too
     curves, *_ = stage(summarise_colours(images))
     assert_allclose(apply_curves(images, curves).detach(), images, atol=1e-6)
 
@@ -690,7 +615,7 @@ def test_curves_are_straight_pieces_that_go_on_beyond_the_range():
 
 
 def test_mixing_is_a_matrix_on_the_channels_of_each_image():
-    images = photographs((4, 5), n=2)
+    images = noise_images((4, 5), n=2)
     offsets, slopes, mixing = curves_of()
     identity = torch.eye(3).double().expand(2, 3, 3)
     curved = apply_curves(images, (offsets, slopes, identity))
@@ -699,7 +624,7 @@ def test_mixing_is_a_matrix_on_the_channels_of_each_image():
 
 
 def test_colours_of_a_tile_are_judged_from_the_picture_it_is_part_of():
-    network, images = stirred("ladder", None), photographs((32, 32))
+    network, images = stirred("ladder", None), noise_images((32, 32))
     images[..., 16:] *= 0.2
     tile = images[..., :16]
     seen = summarise_colours(images)

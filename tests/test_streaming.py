@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from colorvae_sk._blocks import initialise
-from colorvae_sk._colour_stage import summarise_colours
 from colorvae_sk._images import as_images
 from colorvae_sk._inference import PlacedNoise, Restorer
 from colorvae_sk._streaming import LadderStream, cut_side, least_tile
+from colorvae_sk._summary import summarise_colours
 from colorvae_sk.networks import ConvVAE, LadderVAE
 
 some = settings(deadline=None, max_examples=25)
