@@ -21,6 +21,7 @@ from table import print_table
 from colorvae_sk import ColorVAE, GaussianNoise, ImageFolder, load_photos
 from colorvae_sk._batches import Batches
 from colorvae_sk._images import as_images
+from colorvae_sk._muon import MuonAdamW
 from colorvae_sk.losses import NegativeELBO
 
 EPOCHS = {"ladder": 2, "dense": 20}  # of one run
@@ -72,9 +73,7 @@ def learn_stage(vae, network, stage, batches, n_epochs):
     for name, parameter in network.named_parameters():
         parameter.requires_grad_(stage in network.stages_of(name))
     learned = [p for p in network.parameters() if p.requires_grad]
-    optimiser = torch.optim.AdamW(
-        learned, lr=vae.lr, betas=(0.9, 0.99), weight_decay=1e-4, fused=True
-    )
+    optimiser = MuonAdamW(learned, lr=vae.lr)
     step = make_step(vae, network, optimiser)
     for _ in range(n_epochs):
         losses = [step(inputs, target) for inputs, target in batches]
