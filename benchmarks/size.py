@@ -2,12 +2,13 @@ r"""What restoring costs against the size of the picture: seconds and peak memor
 
 Each size is restored by a process of its own, with the model that ships. Its peak
 memory is what the process had in all, interpreter and torch included, less the picture
-and the result. The picture is a photograph that is repeated, with noise. Where other
+and the result. The picture is a photograph that is repeated, with noise. Seconds are
+medians: the first picture that comes by tiles costs up to half more. Where other
 programs run beside, seconds of the cores (of all threads) tell more than those on the
 wall.
 
     python benchmarks/size.py [--megapixels 0.1 1 10 100] [--threads 1] \
-        [--dtype uint8] [--std] [--repeats 1]
+        [--dtype uint8] [--std] [--repeats 3]
 """
 
 import argparse
@@ -91,7 +92,7 @@ def main():
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--dtype", choices=["uint8", "float32"], default="uint8")
     parser.add_argument("--std", action="store_true", help="error bars too")
-    parser.add_argument("--repeats", type=int, default=1)
+    parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--child", type=float, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child is not None:

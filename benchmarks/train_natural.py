@@ -21,6 +21,8 @@ import joblib
 import numpy as np
 import torch
 from protocol import TASKS, read
+from skimage import img_as_ubyte
+from skimage.transform import rescale
 from sklearn.pipeline import make_pipeline
 from skorch.callbacks import Callback
 from table import append_csv
@@ -50,6 +52,7 @@ from colorvae_sk import (
 from colorvae_sk._net import Schedule, WeightAverage
 
 HELD_OUT = 20  # every so many photographs, one
+SCALES = 1, 1, 0.67, 0.5  # each photograph comes in these: details differ by camera
 WATCHED = "awgn25", "awgn50-8bit", "jpeg20", "blur", "missing", "blocks", "cast", "fade"
 UNLIMITED = 10**6  # epochs: the hours end the fit
 
@@ -213,7 +216,15 @@ def split(folder):
     photos = ImageFolder(folder)
     is_held_out = np.arange(len(photos)) % HELD_OUT == HELD_OUT // 2
     held_out = {Path(p).stem: read(p) for p in photos.paths[is_held_out]}
-    return list(photos[~is_held_out]), held_out
+    learned = list(photos[~is_held_out])
+    return [at_scale(photo, scale) for scale in SCALES for photo in learned], held_out
+
+
+def at_scale(photo, scale):
+    """A photograph (H, W, C) in 8 bits, shrunk."""
+    if scale == 1:
+        return photo
+    return img_as_ubyte(rescale(photo, scale, anti_aliasing=True, channel_axis=2))
 
 
 def build(options, held_out):

@@ -16,7 +16,7 @@ KEPT_BYTES = 2**28  # of tiles of pictures, so that they are not read again
 READY_BYTES = 2**28  # of whole images as floats: more are converted batch by batch
 SMALLEST_PART = 0.3  # of the sides of a picture, if there are only few to learn from
 JOINED = 0.6  # share of the parts that are joined of two pictures
-MANY = 3000  # pictures: enough to learn colours from whole ones
+MANY = 9000  # pictures: enough to learn colours from whole ones
 TOGETHER = 32  # crops are damaged at once: small batches would spend time between steps
 MARGIN = 8  # pixels between what is damaged side by side: blur reaches across
 
