@@ -4,6 +4,7 @@ The scorers do what scikit-learn's model selection asks of them.
 """
 
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -572,8 +573,8 @@ def test_an_integer_image_is_not_compared_with_another_scale(dtype, photos_uint8
         assert psnr_score(*pair, data_range=(0, 255)) == np.inf
 
 
-@pytest.mark.parametrize("data_range", [(1, 0), (1, 1)])
-def test_an_empty_data_range_is_refused(data_range, photos):
+@pytest.mark.parametrize("data_range", [(1, 0), (1, 1), (-np.inf, 1), (0, np.inf)])
+def test_an_empty_or_endless_data_range_is_refused(data_range, photos):
     with pytest.raises(ValueError, match="data_range"):
         psnr_score(photos, photos, data_range=data_range)
 
@@ -616,9 +617,11 @@ def test_alpha_does_not_count(metric):
 def test_an_image_of_another_shape_is_named(metric):
     clean = [np.full((16, 16, 3), 0.5), np.full((16, 12, 3), 0.5)]
     noisy = [np.full((16, 16, 3), 0.5), np.full((12, 16, 3), 0.5)]
-    message = r"Image 1 is \(16, 12, 3\) in y_true but \(12, 16, 3\) in y_pred. Pass"
-    with pytest.raises(ValueError, match=message):
-        metric(clean, noisy)
+    message = "Image 1 is {} in y_true but {} in y_pred. Pass"
+    for pair in ((clean, noisy), (noisy, clean)):
+        shapes = (re.escape(str(images[1].shape)) for images in pair)
+        with pytest.raises(ValueError, match=message.format(*shapes)):
+            metric(*pair)
 
 
 @pytest.mark.parametrize("metric", ALL_METRICS)
