@@ -94,8 +94,7 @@ class TrainingImages(Dataset):
         sides = zip(self.shapes[i], self.patch_size, strict=True)
         rows, columns = (_random_slice(side, size, rng) for side, size in sides)
         for source in self.sources:
-            crop = source.to_float(source.raw(i)[rows, columns])
-            yield fill_up(crop, self.patch_size)
+            yield fill_up(source.part(i, rows, columns), self.patch_size)
 
     def pictures(self, positions):
         """Tiles from all over the images and targets: arrays (n, C, h, w)."""
@@ -126,9 +125,8 @@ class TrainingImages(Dataset):
     def _cut_tiles(self, i):
         """Twice as many tiles of an image and its target as a crop has along a side."""
         most = (2 * -(-size // self._tile) for size in self.patch_size)
-        sides = map(tile_pixels, self.shapes[i], most, repeat(self._tile))
-        area = list(sides)
-        return [take_tiles(source[i], *area) for source in self.sources]
+        area = np.ix_(*map(tile_pixels, self.shapes[i], most, repeat(self._tile)))
+        return [source.part(i, *area) for source in self.sources]
 
     def _beside(self, tiles, choose):
         """Some of these tiles, as large as a crop together."""
