@@ -163,4 +163,6 @@ def interrupt_a_save(folder):
 
 
 if __name__ == "__main__":
+    # A shell lets what it starts in the background ignore Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     globals()[sys.argv[1]](Path(sys.argv[2]))
