@@ -56,8 +56,10 @@ def block_means(images, size):
 @torch.no_grad()
 def summarise_colours(images):
     """What the colours of whole pictures are judged by: (n, C, H, W) -> (n, 33 C)."""
-    sides = (tile_pixels(side) for side in images.shape[-2:])
-    return summarise_tiles(take_tiles(images, *sides))
+    rows, columns = map(tile_pixels, images.shape[-2:])
+    if (len(rows), len(columns)) != images.shape[-2:]:
+        images = take_tiles(images, rows, columns)
+    return summarise_tiles(images)
 
 
 @torch.no_grad()
