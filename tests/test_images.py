@@ -636,3 +636,24 @@ def test_floats_are_on_the_unit_interval_after_a_fit_on_8_bits(photos, photos_ui
     identity = Identity().fit(photos_uint8)
     for X in (photos, photos_uint8):
         assert_array_equal(identity._as_images(X)[0], as_images(photos)[0])
+
+
+@pytest.mark.parametrize(
+    ("X", "options", "low", "high"),
+    [
+        (np.full((1, 2, 3, 3), 30.0), {"data_range": (10, 60)}, 10, 60),
+        (np.full((1, 2, 3, 3), 7, np.uint8), {}, 0, 255),
+        (np.full((1, 2, 3, 3), 0.5), {}, 0, 1),
+    ],
+)
+def test_spreads_and_bounds_come_in_the_users_unit(X, options, low, high):
+    images = as_images(X, **options)
+    everywhere, unit = (slice(0, 2), slice(0, 3)), np.full((3, 2, 3), 0.25, np.float32)
+    results = []
+    for canvas in (images.spread_canvas(), images.bound_canvas()):
+        canvas.write(0, *everywhere, unit)
+        results.append(canvas.result())
+    spread, bound = results
+    assert spread.shape == bound.shape == X.shape
+    assert_allclose(spread, 0.25 * (high - low))
+    assert_allclose(bound, low + 0.25 * (high - low))
