@@ -31,7 +31,7 @@ from .losses import STRICT, NegativeELBO
 
 COLLAPSED = 1e-4  # nats per value: latents below this carry nothing
 PATIENT_STEPS = 1000  # before we speak of collapse
-TOLERANCES = {"colours": 3e-4, "restoration": 1e-4}  # the others' are strict
+TOLERANCES = {"colours": 3e-4}  # the others' are strict
 ALWAYS_STRICT = {"latents"}  # what restores is there already: none is kept from it
 SHARES = {"colours": 0.1, "restoration": 0.85, "error bars": 0.05}  # before latents
 
