@@ -135,6 +135,11 @@ class VAENet(NeuralNet):
         """The criterion of the network's whole answer."""
         return self.criterion_(y_pred, y_true)
 
+    def _set_training(self, training=True):
+        """Go through all layers only where the mode changes: skorch asks each step."""
+        if self.module_.training != training or self.criterion_.training != training:
+            super()._set_training(training)
+
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
         """Run skorch's loop, but read the losses only when the epoch is over."""
         if iterator is None:
@@ -340,9 +345,10 @@ class GradientGuard(Resumable):
 
     def on_train_begin(self, net, **kwargs):
         self.n_steps_ = self.n_skipped_ = self.n_in_a_row_ = 0
+        self.learned_ = learned_parameters(net.module_)  # it takes a while to find them
 
-    def on_grad_computed(self, net, named_parameters, **kwargs):
-        parameters = [p for _, p in named_parameters if p.grad is not None]
+    def on_grad_computed(self, net, **kwargs):
+        parameters = [p for p in self.learned_ if p.grad is not None]
         norm = torch.nn.utils.get_total_norm([p.grad for p in parameters]).item()
         self.n_steps_ += 1
         if math.isfinite(norm):
@@ -362,6 +368,7 @@ class GradientGuard(Resumable):
         net.history.record("n_skipped", self.n_skipped_)
 
     def on_train_end(self, net, **kwargs):
+        self.learned_ = None
         if 0 < self.n_steps_ == self.n_skipped_:
             self._give_up()
 
@@ -388,7 +395,7 @@ class WeightAverage(Resumable):
 
     def on_train_begin(self, net, **kwargs):
         self.step_ = 0
-        self.learned_ = [p for p in net.module_.parameters() if p.requires_grad]
+        self.learned_ = learned_parameters(net.module_)
         self.average_ = [p.detach().clone() for p in self.learned_]
 
     def resume(self, state):
@@ -413,6 +420,11 @@ class WeightAverage(Resumable):
         self._follow(self.step_ % SELDOM)
         torch._foreach_copy_(self.learned_, self.average_)
         self.average_ = self.learned_ = None
+
+
+def learned_parameters(module):
+    """The parameters that a stage learns."""
+    return [p for p in module.parameters() if p.requires_grad]
 
 
 class Patience(Resumable):
