@@ -79,9 +79,9 @@ class ColorVAEGAN(ColorVAE):
     latent_share : float in (0, 1), default=0.25
         Share of the budget (epochs and seconds) in which the ladder learns its latents,
         after all else. Of the rest, a tenth goes to the colours, which are learned
-        first, from points all over whole pictures, and a twentieth to the
-        error bars, after the restoration. Each of the four stages takes at least one
-        epoch.
+        first, from tiles of 16 pixels all over the pictures, together as large as a
+        crop (so small crops cost them), and a twentieth to the error bars, after the
+        restoration. Each of the four stages takes at least one epoch.
 
     max_epochs : int, default=20
         Passes over the data; an epoch sees as many pixels as the images have.

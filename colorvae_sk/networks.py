@@ -77,11 +77,10 @@ class LadderVAE(nn.Module):
 
     The global colours are judged and set right first (`ColourStage`), for which tiles
     from all over the pictures are learned from. Holes are filled from around them, and
-    else with 0.5. A context encoder turns the result into
-    features at scales 1/2, 1/4, ...; then, top down, at each scale: features, a centred
-    latent, gated blocks. The head gives what is to be added to the filled image. The
-    posterior of the latents sees what the restoration without latents misses of the
-    target.
+    else with 0.5. A context encoder turns the result into features at scales 1/2, 1/4,
+    ...; then, top down, at each scale: features, a centred latent, gated blocks. The
+    head gives what is to be added to the filled image. The posterior of the latents
+    sees what the restoration without latents misses of the target.
 
     Parameters
     ----------
