@@ -20,7 +20,7 @@ def tiny(architecture="auto", **options):
     """A ColorVAE, or a relative, that learns in the blink of an eye."""
     options = {"max_epochs": 2, "lr": 0.01, "random_state": 0} | options
     options = {"widths": (8, 8), "n_blocks": 1, "device": "cpu"} | options
-    if architecture in RELATIVES:
+    if isinstance(architecture, str) and architecture in RELATIVES:
         return RELATIVES[architecture](**options)
     return ColorVAE(architecture, **options)
 
