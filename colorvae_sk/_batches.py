@@ -45,7 +45,7 @@ class TrainingImages(Dataset):
 
     def __init__(self, images, target, indices, patch_size, with_pictures=False):
         self.sources = (images,) if target is None else (images, target)
-        self.indices, self.patch_size = indices, tuple(map(int, patch_size))
+        self.indices, self.patch_size = indices, tuple(patch_size)
         self.shapes = {i: images.shape(i) for i in indices}
         area = math.prod(self.patch_size)
         self.n_patches = sum(

@@ -362,7 +362,7 @@ class ColorVAE(BaseColorVAE):
         is_small = len(shapes) == 1 and n_values <= SMALL and kind != "ladder"
         if is_plain or (is_small and self.patch_size is None):
             return limits
-        wanted = self.patch_size or PATCH_SIZES[kind]
+        wanted = int(self.patch_size or PATCH_SIZES[kind])
         return tuple(min(wanted, limit) for limit in limits)
 
     def _blocks(self):

@@ -163,12 +163,6 @@ def test_of_many_pictures_the_whole_is_shown():
     assert extents[1] < extents[3000] < extents[9000] == 1
 
 
-def test_sizes_may_be_numpys_integers():
-    size = tuple(np.array([8, 8]))
-    data = dataset([coordinates(40, 24)], patch_size=size, with_pictures=True)
-    assert data.pictures([0])[0].shape == (1, 2, 8, 8)
-
-
 def test_crops_that_are_whole_images_need_no_pictures(photos):
     whole = dataset(photos, patch_size=(16, 16), with_pictures=True)
     parts = dataset(photos, patch_size=(8, 8), with_pictures=True)

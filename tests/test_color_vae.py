@@ -675,3 +675,9 @@ def test_gpu_learns_and_restores_as_the_cpu_does(architecture, photos):
         (vae.sample(2, random_state=0), images),
     ):
         assert_allclose(on_gpu, on_cpu, atol=2e-3)
+
+
+def test_patch_size_may_be_one_of_numpys_integers(photos):
+    vae = tiny(patch_size=np.int64(8), max_epochs=1).fit(photos)
+    assert vae.patch_size_ == (8, 8)
+    assert all(type(side) is int for side in vae.patch_size_)
