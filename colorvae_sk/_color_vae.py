@@ -375,7 +375,7 @@ class ColorVAE(BaseColorVAE):
     @property
     def _free_bits(self):
         usual = FREE_BITS[self.architecture_]
-        return usual if self.free_bits is None else self.free_bits
+        return float(usual if self.free_bits is None else self.free_bits)
 
     @property
     def _default_batch_size(self):

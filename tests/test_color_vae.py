@@ -681,3 +681,8 @@ def test_patch_size_may_be_one_of_numpys_integers(photos):
     vae = tiny(patch_size=np.int64(8), max_epochs=1).fit(photos)
     assert vae.patch_size_ == (8, 8)
     assert all(type(side) is int for side in vae.patch_size_)
+
+
+def test_true_is_a_number_of_free_bits(photos):
+    one, true = (tiny(free_bits=bits, max_epochs=1).fit(photos) for bits in (1, True))
+    assert_array_equal(one.transform(photos), true.transform(photos))
