@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 LOG_SIGMA_RANGE = (-7.0, 2.0)  # standard deviations from 0.001 to 7.4
 LOG_HALF = math.log(0.5)  # values on [0, 1] spread no more
+STRIP = 2**21  # bytes of the widest features in a strip of rows, for each thread
 
 
 # ------------------------------------------------------------ missing values
@@ -156,8 +157,38 @@ class GatedBlock(nn.Module):
         self.mix_out = ScaledConv(width, width)
 
     def forward(self, features):
-        features = self.look_out(gate(self.look(features))).add_(features)
+        strips = strips_of(features)
+        if torch.is_grad_enabled() or len(strips) == 1:
+            return self._mixed(features, self.look_out(gate(self.look(features))))
+        result = torch.empty_like(features)
+        for rows in strips:
+            result[..., rows, :] = self._strip(features, rows)
+        return result
+
+    def _strip(self, features, rows):
+        """These rows of the result, from themselves and their neighbours."""
+        above = max(rows.start - 1, 0)
+        seen = gate(self.look(features[..., above : rows.stop + 1, :]))
+        seen = seen[..., rows.start - above : rows.stop - above, :]
+        return self._mixed(features[..., rows, :], self.look_out(seen))
+
+    def _mixed(self, features, branch):
+        """The features with the first branch, and then the second, added."""
+        features = branch.add_(features)
         return self.mix_out(gate(self.mix(features))).add_(features)
+
+
+def strips_of(features):
+    """Slices of rows, on a CPU so few that what a block computes stays in the cache.
+
+    The system would be asked for the memory of whole features again for each layer.
+    """
+    height = features.shape[-2]
+    bytes_of_row = 2 * features[..., :1, :].numel() * features.element_size()
+    n_rows = max(8, STRIP * torch.get_num_threads() // bytes_of_row)
+    n_rows = n_rows if features.device.type == "cpu" else height
+    tops = range(0, height, n_rows)
+    return [slice(top, min(top + n_rows, height)) for top in tops]
 
 
 def stack(width, n_blocks):

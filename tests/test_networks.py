@@ -11,9 +11,11 @@ from torch import nn
 from torch.distributions import Normal, kl_divergence
 from torch.nn import functional as F
 
+from colorvae_sk import _blocks
 from colorvae_sk._blocks import (
     LOG_SIGMA_RANGE,
     ChannelNorm,
+    GatedBlock,
     LatentLayer,
     PointwiseConv,
     Pyramid,
@@ -23,6 +25,7 @@ from colorvae_sk._blocks import (
     initialise,
     pad_to_multiple,
     standard_kl,
+    strips_of,
 )
 from colorvae_sk._colour_stage import (
     N_PIECES,
@@ -503,6 +506,28 @@ def test_norm_looks_at_each_pixel_by_itself():
     others = torch.ones(5, 5, dtype=bool)
     others[0, 0] = False
     assert torch.equal(norm(changed)[:, :, others], norm(images)[:, :, others])
+
+
+@pytest.mark.parametrize("size", [(1, 5), (8, 1), (9, 5), (16, 4), (33, 6)])
+def test_strips_of_a_block_join_without_seams(size, monkeypatch):
+    generator = torch.Generator().manual_seed(1)
+    block = stir(initialise(GatedBlock(4), generator), generator)
+    features = noise_images(size, n_channels=4)
+    whole = block(features)
+    monkeypatch.setattr(_blocks, "STRIP", 1)
+    with torch.no_grad():
+        joined = block(features)
+    assert_allclose(joined, whole.detach(), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("height", [1, 8, 9, 100])
+def test_strips_are_all_the_rows_one_after_the_other(height, monkeypatch):
+    images = noise_images((height, 4), n_channels=2)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    monkeypatch.setattr(_blocks, "STRIP", 5 * 2 * images[..., 0, :].numel() * 8)
+    rows = strips_of(images)
+    assert [i for part in rows for i in range(height)[part]] == list(range(height))
+    assert max(part.stop - part.start for part in rows) == min(height, 10)
 
 
 def test_pyramid_halves_from_scale_to_scale():
