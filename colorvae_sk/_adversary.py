@@ -20,8 +20,8 @@ class Adversary(Resumable):
     gradient of the objective, that of the critic's opinion of the samples is added,
     scaled to a share of the norm of the former, as far as both move the same
     parameters [2]_: so it can never take over. Where it is not finite, none is added.
-    Samples that are farther from the restoration than the truth is are no opinion's
-    matter: the excess is added to the critic's displeasure.
+    Samples that are farther from the restoration than the truth is, or grainier, are no
+    opinion's matter: the excess is added to the critic's displeasure.
 
     Parameters
     ----------
@@ -132,11 +132,23 @@ class Adversary(Resumable):
 def excess(sample, truth):
     """How much farther from the restoration samples are than the truth, or zero.
 
-    The mean over images of the logarithm of the ratio of the energies, of what the
-    critic sees of them.
+    The mean over images of the logarithm of the ratio of the energies of what the
+    critic sees of them, and of its Laplacian: they are not to be grainier either.
     """
-    energies = [
-        view.chunk(2, dim=1)[1].square().flatten(1).mean(1) + 1e-6
-        for view in (sample, truth)
+    views = (view.chunk(2, dim=1)[1] for view in (sample, truth))
+    ratios = [
+        torch.log(energy(ours) / energy(theirs))
+        for ours, theirs in zip(*map(with_laplacian, views), strict=True)
     ]
-    return torch.log(energies[0] / energies[1]).clamp_min(0).mean()
+    return sum(ratio.clamp_min(0).mean() for ratio in ratios)
+
+
+def with_laplacian(images):
+    """Images (n, C, H, W), and their Laplacian, the edges repeated."""
+    sums = F.avg_pool2d(F.pad(images, (1, 1, 1, 1), mode="replicate"), 3, 1)
+    return images, images - sums
+
+
+def energy(images):
+    """The mean square of each image: (n, C, H, W) -> (n,)."""
+    return images.square().flatten(1).mean(1) + 1e-6

@@ -84,7 +84,7 @@ class Net:
 
     def __init__(self):
         self.module_ = nn.Module()
-        self.module_.critic = nn.Linear(2, 1).requires_grad_(False)
+        self.module_.critic = nn.Conv2d(2, 1, 1).requires_grad_(False)
         self.module_.scale = nn.Parameter(torch.ones(3))
         self.module_.other = nn.Parameter(torch.ones(1))
         self.module_.scale.grad = torch.tensor([3.0, 0.0, 4.0])
@@ -98,7 +98,8 @@ def please(net, share=0.5):
     adversary.on_train_begin(net)
     before = net.module_.scale.grad.clone()
     sample = torch.stack([torch.ones(3), net.module_.scale * torch.arange(3.0)], dim=1)
-    factor = adversary._please(sample, torch.full((3, 2), 9.0))
+    sample = sample[..., None, None]
+    factor = adversary._please(sample, torch.full((3, 2, 1, 1), 9.0))
     return net.module_.scale.grad - before, factor
 
 
@@ -108,7 +109,7 @@ def test_critic_adds_its_share_of_the_gradient_and_no_more():
     assert factor > 0
     assert added.norm() == pytest.approx(0.5 * 5)  # of what both move
     assert_array_equal(net.module_.other.grad, [7.0])
-    sign = -net.module_.critic.weight.sign()[0, 1]
+    sign = -net.module_.critic.weight.sign()[0, 1, 0, 0]
     assert_allclose(
         added / added.norm(), sign * torch.tensor([0, 1, 2]) / 5**0.5, rtol=1e-5
     )
@@ -124,12 +125,20 @@ def test_opinion_that_is_not_sound_adds_nothing(weight):
 
 
 def test_samples_that_go_astray_are_called_back():
-    truth = torch.ones((2, 2, 4, 4))
+    truth = torch.linspace(1, 2, 16).reshape(1, 1, 4, 4).expand(2, 2, 4, 4)
     assert excess(0.5 * truth, truth) == 0
     sample = truth.clone()
-    sample[0, 1, 0, 0] = 9.0  # one value of sixteen, in one of two images
-    expected = 0.5 * np.log((15 + 81) / 16)
-    assert excess(sample, truth) == pytest.approx(expected, rel=1e-4)
+    sample[0, 1] += 9.0  # no grainier, one of two images
+    expected = 0.5 * torch.log(sample[0, 1].square().mean() / truth.square().mean())
+    assert excess(sample, truth) == pytest.approx(expected.item(), rel=1e-4)
+
+
+def test_samples_that_are_grainier_are_called_back():
+    truth = torch.linspace(1, 2, 16).reshape(1, 1, 4, 4).expand(2, 2, 4, 4)
+    order = np.random.default_rng(0).permutation(16)
+    grainy = truth.flatten(2)[..., order].reshape(truth.shape)
+    assert excess(grainy, truth) > 1
+    assert excess(truth, grainy) == 0
 
 
 def test_critic_has_no_say_at_first():
