@@ -69,7 +69,6 @@ from sklearn.preprocessing import StandardScaler
 
 from colorvae_sk import LatentFeatures
 
-options["max_epochs"] = 30
 folds = StratifiedKFold(3, shuffle=True, random_state=0)
 codes = {
     "PCA": PCA(8, random_state=0),
