@@ -202,7 +202,7 @@ def parse(arguments=None):
     parser.add_argument("--watch", type=float, default=10.0, help="minutes between")
     parser.add_argument("--start", help="weights to begin with: a name or a file")
     parser.add_argument("--widths", type=int, nargs="+", default=[48, 96, 128, 192])
-    parser.add_argument("--blocks", type=int, nargs="+", default=[2, 2, 2, 3])
+    parser.add_argument("--blocks", type=int, nargs="+", default=[2, 2, 4, 4])
     parser.add_argument("--patch-size", type=int, default=96)
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--lr", type=float, default=1e-3)

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 LOG_SIGMA_RANGE = (-7.0, 2.0)  # standard deviations from 0.001 to 7.4
 LOG_HALF = math.log(0.5)  # values on [0, 1] spread no more
+FEATURE_SCALE = 16.0  # brings the features that images are made of to about 1
 STRIP = 2**21  # bytes of the widest features in a strip of rows, for each thread
 
 
@@ -312,16 +313,23 @@ def draw_codes(n, shapes, generator):
 class SigmaHead(nn.Module):
     """The log standard deviation of what is left of images, at most half their range.
 
-    It never moves what it reads.
+    It sees features of each pixel and `n_context` numbers about the whole picture, and
+    never moves what it reads. Rare features are not to carry it away: what it makes of
+    them is bounded.
     """
 
     def __init__(self, width, n_context, n_outputs):
         super().__init__()
-        self.wide = PointwiseConv(width, 2 * width)
-        self.context = nn.Linear(n_context, 2 * width)
+        self.context = nn.Sequential(
+            nn.Linear(n_context, 2 * width), nn.GELU(), nn.Linear(2 * width, 4 * width)
+        )
+        self.bounded = PointwiseConv(width, 2 * width)
+        self.wide = PointwiseConv(2 * width, 2 * width)
         self.head = starting_at(0.0, PointwiseConv(width, n_outputs))
 
     def forward(self, features, context):
-        shift = self.context(context.detach())[..., None, None]
-        features = gate(self.wide(features.detach()).add_(shift))
+        shifts = self.context(context.detach())[..., None, None].chunk(2, dim=1)
+        features = self.bounded(FEATURE_SCALE * features.detach())
+        features = F.softsign(features.add_(shifts[0]))
+        features = gate(self.wide(features).add_(shifts[1]))
         return (self.head(features) - 3).clamp(LOG_SIGMA_RANGE[0], LOG_HALF)

@@ -223,7 +223,8 @@ class LadderStream:
         }
         self.inner, self.outer = sorted(AXES, key=self.size.get)
         self.stream = Stream(self.cuts, self.outer, self.inner)
-        self.curves, self.colours, *_ = network.colour(seen, None, noise)
+        self.curves, colours, *_ = network.colour(seen, None, noise)
+        self.about = network.about(seen, colours)
 
     def __iter__(self):
         """The tiles, in their order."""
@@ -319,7 +320,7 @@ class LadderStream:
         residual = self.network.head(features)
         if not self.with_sigma:
             return residual
-        log_sigma = self.network.sigma(features, self.colours)
+        log_sigma = self.network.sigma(features, self.about)
         return torch.cat([residual, log_sigma], dim=1)
 
 

@@ -13,7 +13,8 @@ N_QUANTILES = 17  # of the pixels
 N_MEANS = 9  # of the means of blocks
 N_GRAINS = 5  # of the second differences between neighbours
 FAINT = 1 / 1024  # differences below this are alike
-N_SEEN = N_QUANTILES + N_MEANS + N_GRAINS + 2  # numbers of each channel
+N_TEXTURE = N_GRAINS + 2  # the last numbers, which tell nothing of the colours
+N_SEEN = N_QUANTILES + N_MEANS + N_TEXTURE  # numbers of each channel
 
 
 # ------------------------------------------------------------------ samples

@@ -65,7 +65,7 @@ from ._blocks import (
 from ._colour_stage import ColourStage, apply_curves, miscoloured
 from ._critic import PatchCritic
 from ._quantised import QuantisedLayer
-from ._summary import block_means, summarise_colours
+from ._summary import N_TEXTURE, block_means, summarise_colours
 
 COARSE = (4, 4)  # cells in which colours are compared: noise and blur are none
 LOCAL = 0.04  # so large an error of the colours may be one of a place: clipped noise
@@ -126,7 +126,8 @@ class LadderVAE(nn.Module):
             for above, below in pairwise(widths)
         )
         self.head = starting_at(0.0, nn.Conv2d(widths[0], 4 * n_channels, 3, padding=1))
-        self.sigma = SigmaHead(widths[0], n_features, 4 * n_channels)
+        n_about = n_features + n_channels * N_TEXTURE
+        self.sigma = SigmaHead(widths[0], n_about, 4 * n_channels)
 
     @staticmethod
     def stages_of(name):
@@ -221,9 +222,15 @@ class LadderVAE(nn.Module):
         restored = filled + F.pixel_shuffle(self.head(features), 2)
         log_sigma = torch.zeros_like(restored)
         if with_sigma:
-            log_sigma = F.pixel_shuffle(self.sigma(features, colours), 2)
+            log_sigma = self.sigma(features, self.about(seen, colours))
+            log_sigma = F.pixel_shuffle(log_sigma, 2)
         sides = slice(height), slice(width)
         return restored[..., *sides], log_sigma[..., *sides], codes, costs
+
+    def about(self, seen, colours):
+        """What the error bars are told of whole pictures: (n, n_about)."""
+        texture = seen[:, -self.n_channels * N_TEXTURE :]
+        return torch.cat([colours, texture], dim=1)
 
     @torch.no_grad()
     def _missed(self, damaged, target, seen):

@@ -1,6 +1,7 @@
 """The contract that every network keeps, and the blocks that they are made of."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -367,6 +368,21 @@ def test_sigma_head_gives_no_gradient_to_the_trunk(kind):
         for n, _ in network.named_parameters()
         if "sigma." in n and "log_sigma" not in n
     }
+
+
+def test_error_bars_are_told_of_the_damage_to_the_whole_picture():
+    network, images = stirred("ladder", None), noise_images((40, 48)) / 2
+    about = partial(network.about, colours=torch.zeros(3, 2))
+    told = about(summarise_colours(images))
+    brighter = about(summarise_colours(images + 0.25))
+    assert_allclose(brighter, told, atol=1e-9)
+    rough, holed = images.clone(), images.clone()
+    rough[0, 1, ::4] += 0.25
+    holed[2, :, :20] = torch.nan
+    for other, i in ((rough, 0), (holed, 2)):
+        difference = about(summarise_colours(other)) - told
+        changed = difference.abs().amax(1) > 1e-3
+        assert changed.tolist() == [k == i for k in range(3)]
 
 
 @every_kind
