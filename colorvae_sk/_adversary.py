@@ -133,20 +133,21 @@ def excess(sample, truth):
     """How much farther from the restoration samples are than the truth, or zero.
 
     The mean over images of the logarithm of the ratio of the energies of what the
-    critic sees of them, and of its Laplacian: they are not to be grainier either.
+    critic sees of them, and of its differences from the means around: they are not to
+    be grainier either.
     """
     views = (view.chunk(2, dim=1)[1] for view in (sample, truth))
     ratios = [
         torch.log(energy(ours) / energy(theirs))
-        for ours, theirs in zip(*map(with_laplacian, views), strict=True)
+        for ours, theirs in zip(*map(with_grain, views), strict=True)
     ]
     return sum(ratio.clamp_min(0).mean() for ratio in ratios)
 
 
-def with_laplacian(images):
-    """Images (n, C, H, W), and their Laplacian, the edges repeated."""
-    sums = F.avg_pool2d(F.pad(images, (1, 1, 1, 1), mode="replicate"), 3, 1)
-    return images, images - sums
+def with_grain(images):
+    """Images (n, C, H, W), and what they differ by from the means around them."""
+    means = F.avg_pool2d(F.pad(images, (1, 1, 1, 1), mode="replicate"), 3, 1)
+    return images, images - means
 
 
 def energy(images):
