@@ -103,11 +103,11 @@ def of_albumentations():
     blocks = A.CoarseDropout(num_holes_range=(1, 12), **holes, p=1)
     levels = A.Posterize(num_bits=(2, 6), p=1)
     motion = A.MotionBlur(blur_limit=(3, 15), p=1)
-    several = [noise, blur, jpeg, cast, fade, blocks, levels, motion]
+    salt = A.SaltAndPepper((0.0001, 0.1), p=1)
     transforms = {
         "Gaussian noise": noise,
         "Poisson noise": A.ShotNoise((0.01, 0.1), p=1),
-        "salt and pepper": A.SaltAndPepper((0.0001, 0.1), p=1),
+        "salt and pepper": salt,
         "Gaussian blur": blur,
         "motion blur": motion,
         "defocus": A.Defocus((1, 5), alias_blur=(0.1, 0.5), p=1),
@@ -121,16 +121,64 @@ def of_albumentations():
         "missing blocks": blocks,
         "mixture of three": A.SomeOf([noise, blur, jpeg], n=2, p=1),
         "noise, blur, JPEG, cast": A.Compose([noise, blur, jpeg, cast]),
-        "blind mixture": A.SomeOf(several, n=2, p=1),
+        "blind mixture": blind_of_albumentations(),
     }
     return {name: one_by_one(each) for name, each in transforms.items()}
+
+
+def blind_of_albumentations():
+    """The mixture of `blind_degradation`, kind by kind; it has no scratches."""
+    import albumentations as A
+    import cv2
+
+    def one(*weighted):
+        """One of pairs (weight, transform)."""
+        total = sum(weight for weight, _ in weighted)
+        parts = [A.Sequential([each], p=w / total) for w, each in weighted]
+        return A.OneOf(parts, p=1)
+
+    def noise(largest):
+        return A.GaussNoise(std_range=(0, largest / 255), p=1)
+
+    noises = one(
+        (8, noise(55)),
+        (1, A.ShotNoise((0.001, 0.1), p=1)),
+        (1, A.SaltAndPepper((0.0001, 0.1), p=1)),
+    )
+    blurs = one(
+        (2, A.GaussianBlur(sigma_limit=(0, 3), blur_limit=0, p=1)),
+        (1, A.MotionBlur(blur_limit=(3, 15), p=1)),
+        (1, A.Defocus((1, 4), alias_blur=(0.1, 0.5), p=1)),
+    )
+    blur = A.Sequential([blurs, noise(10)], p=1)
+    jpeg = A.ImageCompression(quality_range=(5, 95), p=1)
+    gain = A.MultiplicativeNoise((0.6, 1.4), per_channel=True, p=1)
+    cast = A.Sequential([A.RandomGamma((70, 140), p=1), gain], p=1)
+    paler = A.ColorJitter((1, 1), (0.35, 0.75), (0.2, 0.7), (0, 0), p=1)
+    fade = one((4, paler), (1, A.ToGray(p=1)))
+    sides = {"hole_height_range": (2, 32), "hole_width_range": (2, 32)}
+    holes = one(
+        (3, A.PixelDropout(0.5, p=1)),
+        (3, A.CoarseDropout(num_holes_range=(1, 8), **sides, p=1)),
+        (1, A.ChannelDropout(p=1)),
+    )
+    scaling = {"downscale": cv2.INTER_AREA, "upscale": cv2.INTER_CUBIC}
+    small = A.Downscale((0.25, 1), interpolation_pair=scaling, p=1)
+    kinds = [noises, blur, jpeg, cast, fade, holes, small]
+    stored = A.Sequential([A.FromFloat("uint8", p=1), A.ToFloat(255, p=1)], p=1)
+    lost = A.PixelDropout(1.0, p=1)
+    weights = 4, 3, 3, 3, 3, 3, 1, 1, 1
+    single = one(*zip(weights, [*kinds, stored, lost], strict=True))
+    drawn = one((1, A.RandomOrder(kinds, n=2)), (1, A.RandomOrder(kinds, n=3)))
+    several = A.Sequential([drawn, one((1, stored), (1, A.NoOp(p=1)))], p=1)
+    return one((1, single), (1, several))
 
 
 def one_by_one(transform):
     """Apply a transform of albumentations to each picture (H, W, C) of a batch."""
 
     def damage(patches):
-        return [transform(image=patch)["image"] for patch in patches]
+        return np.stack([transform(image=patch)["image"] for patch in patches])
 
     damage.takes_arrays = True
     return damage

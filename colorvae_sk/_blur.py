@@ -9,9 +9,10 @@ import torch
 from torch.nn import functional
 
 from ._blocks import may_miss
-from ._degradation import BaseDegradation, ends, number_or_range
+from ._degradation import BaseDegradation, number_or_range
 from ._separable import LONGEST, apply_along_axes
 
+FEW = 4  # images at once, to which torch's convolution would have to get used
 IN_GROUP = 16  # images that the CPU filters at once, with kernels of one size
 
 
@@ -63,7 +64,7 @@ class GaussianBlur(BaseDegradation):
 
     def _kernels(self, sigma):
         """One kernel per image, as wide as the largest sigma asks: (n, 1, 1, taps)."""
-        radius = int(4 * ends(self.sigma)[1] + 0.5)
+        radius = int(4 * self._largest("sigma", sigma) + 0.5)
         distance = torch.arange(-radius, radius + 1, device=sigma.device).abs()
         weights = torch.exp(-0.5 * (distance / sigma.clamp(min=1e-6)) ** 2)
         weights *= distance <= (4 * sigma + 0.5).floor()
@@ -128,7 +129,9 @@ class MotionBlur(BaseDegradation):
 
     def _kernels(self, length, angle):
         """One kernel per image, as wide as the largest length asks: (n, 1, k, k)."""
-        down, right = _offsets(math.ceil((ends(self.length)[1] - 1) / 2), length.device)
+        down, right = _offsets(
+            math.ceil((self._largest("length", length) - 1) / 2), length.device
+        )
         along = (right * angle.cos() - down * angle.sin()).abs()
         across = right * angle.sin() + down * angle.cos()
         beyond = (along - (length - 1).clamp(min=0) / 2).clamp(min=0)
@@ -191,7 +194,9 @@ class DefocusBlur(BaseDegradation):
 
     def _kernels(self, radius):
         """One kernel per image, as wide as the largest radius asks: (n, 1, k, k)."""
-        offsets = _offsets(math.ceil(ends(self.radius)[1] - 0.5), radius.device)
+        offsets = _offsets(
+            math.ceil(self._largest("radius", radius) - 0.5), radius.device
+        )
         distance = torch.hypot(*offsets)
         return _normalized((radius + 0.5 - distance).clamp(0, 1))
 
@@ -223,12 +228,32 @@ def _convolve(images, kernels):
     """Filter images (n, C, H, W) with symmetric kernels (n, 1, k, k)."""
     if images.device.type != "cpu":  # a GPU would wait to tell which taps are zero
         return _filter(images, kernels)
-    if len(images) <= IN_GROUP:
-        return _filter(images, _cut(kernels))
+    if len(images) <= FEW:
+        return _add_shifted(images, kernels)
     filtered = torch.empty_like(images)
     for group in kernels.count_nonzero(dim=(1, 2, 3)).argsort().split(IN_GROUP):
         filtered[group] = _filter(images[group], _cut(kernels[group]))
     return filtered
+
+
+def _add_shifted(images, kernels):
+    """Filter images (n, C, H, W) with symmetric kernels (n, 1, k, k), tap by tap.
+
+    Rows lie one behind the other, so that a shift by any tap is one along memory.
+    """
+    (height, width), reach = images.shape[2:], kernels.shape[3] // 2
+    for axis in (3, 2):
+        images = _mirror(images, axis, reach)
+    filtered, stride = torch.zeros_like(images), images.shape[3]
+    length = images[0].numel() - 2 * reach * (stride + 1)
+    for image, kernel, total in zip(images, kernels[:, 0], filtered, strict=True):
+        source, total = image.flatten(), total.view(-1)[:length]
+        taps = kernel.nonzero()
+        weights = kernel[tuple(taps.T)].tolist()
+        for (row, column), weight in zip(taps.tolist(), weights, strict=True):
+            shift = row * stride + column
+            total.add_(source[shift : shift + length], alpha=weight)
+    return filtered[..., :height, :width]
 
 
 def _cut(kernels):

@@ -49,7 +49,7 @@ def luma(images):
 
 def _quantize(images, n_levels):
     """Clip to [0, 1] and round to so many evenly spaced levels."""
-    return (images.clamp(0, 1) * (n_levels - 1)).round_() / (n_levels - 1)
+    return images.clamp(0, 1).mul_(n_levels - 1).round_().div_(n_levels - 1)
 
 
 class ColorCast(BaseDegradation):
@@ -99,7 +99,7 @@ class ColorCast(BaseDegradation):
     def _degrade(self, images, generator):
         gain = self._draw("gain", images, generator, n_channels=images.shape[1])
         gamma = self._draw("gamma", images, generator)
-        return _quantize(gain * images.clamp(min=0) ** gamma, 256)
+        return _quantize(images.clamp(min=0).pow_(gamma).mul_(gain), 256)
 
 
 class Fade(BaseDegradation):
@@ -160,11 +160,10 @@ class Fade(BaseDegradation):
         self.random_state = random_state
 
     def _degrade(self, images, generator):
-        grey = luma(images)
-        pale = grey + self._draw("saturation", images, generator) * (images - grey)
+        pale = luma(images).lerp(images, self._draw("saturation", images, generator))
         pivot = self._draw("pivot", images, generator)
         contrast = self._draw("contrast", images, generator)
-        return _quantize(pivot + contrast * (pale - pivot), 256)
+        return _quantize(pivot.lerp(pale, contrast), 256)
 
 
 class Desaturate(BaseDegradation):

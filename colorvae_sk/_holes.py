@@ -5,9 +5,8 @@ from numbers import Integral, Real
 from typing import ClassVar
 
 import torch
-from torch.nn import functional
 
-from ._degradation import BaseDegradation, number_or_range
+from ._degradation import BaseDegradation, ends, number_or_range
 
 
 class MissingPixels(BaseDegradation):
@@ -60,16 +59,12 @@ class MissingPixels(BaseDegradation):
     def _degrade(self, images, generator):
         fraction = self._draw("fraction", images, generator)
         size = self._draw_integer("size", images, generator)
-        chance = -torch.expm1(torch.log1p(-fraction) / size**2)
-        # Blocks may start outside of the image.
-        margin = self._largest("size", size) - 1
-        shape = (len(images), 1, images.shape[2] + margin, images.shape[3] + margin)
-        chances = torch.rand(shape, generator=generator, device=images.device)
-        lost = chances < chance
-        if margin:
-            for _ in range(2):  # across, then down
-                lost = _any_ahead(lost, size, margin).mT
-        return images.masked_fill(lost, torch.nan)
+        if ends(self.size)[1] == 1:
+            shape, device = (len(images), 1, *images.shape[2:]), images.device
+            lost = torch.rand(shape, generator=generator, device=device) < fraction
+        else:
+            lost = _draw_blocks(fraction, size, images, generator)
+        return _lose(images, lost)
 
 
 class MissingScratches(BaseDegradation):
@@ -130,7 +125,7 @@ class MissingScratches(BaseDegradation):
         for i, (down, across) in enumerate(zip(*lines, strict=True)):
             reach = torch.where(i < count, width / 2, -1)
             lost |= (down - across).abs_() <= reach
-        return images.masked_fill(lost, torch.nan)
+        return _lose(images, lost)
 
 
 class MissingChannels(BaseDegradation):
@@ -171,16 +166,44 @@ class MissingChannels(BaseDegradation):
         n = self._draw_integer("n", images, generator)
         shape, device = (*images.shape[:2], 1, 1), images.device
         order = torch.rand(shape, generator=generator, device=device).argsort(dim=1)
-        return images.masked_fill(order < n, torch.nan)
+        return _lose(images, order < n)
 
 
-def _any_ahead(flags, size, margin):
-    """Whether any of `size` flags from here on is up, along the last axis."""
-    counts = functional.pad(flags.cumsum(-1, dtype=torch.int32), (1, 0))
-    here = torch.arange(flags.shape[-1] - margin, device=flags.device)
-    places = (here + size).expand(*counts.shape[:-1], -1)
-    ahead = counts.gather(-1, places)
-    return ahead > counts[..., : len(here)]
+def _lose(images, lost):
+    """NaN where a flag is up, by a product: on CPU `masked_fill` takes much longer."""
+    seen = (~lost).to(images.dtype)
+    return images * seen.div_(seen)  # 0 / 0 is NaN
+
+
+def _draw_blocks(fraction, size, images, generator):
+    """Squares that cover such a share of each image: flags (n, 1, H, W).
+
+    Their upper left corners are a Poisson process on the grid of the pixels. Where they
+    begin and end is added up in a table of differences.
+    """
+    n_images, (height, width), device = len(images), images.shape[2:], images.device
+    size = size.flatten()
+    places = (height + size - 1) * (width + size - 1)  # some begin outside of the image
+    rate = -torch.log1p(-fraction.flatten()).clamp(min=-20) / size**2
+    count = torch.poisson(rate * places, generator=generator).long()
+    owner = torch.arange(n_images, device=device).repeat_interleave(count)
+    size = size[owner]
+    rows, columns = (_draw_ends(length, size, generator) for length in (height, width))
+    corners = (owner * (height + 1) + rows[:, None]) * (width + 1) + columns
+    signs = torch.tensor([[1, -1], [-1, 1]], dtype=torch.int32, device=device)
+    signs = signs[:, :, None].expand_as(corners)
+    shape = (n_images, 1, height + 1, width + 1)
+    changes = torch.zeros(shape, dtype=torch.int32, device=device)
+    changes.view(-1).index_add_(0, corners.flatten(), signs.flatten())
+    n_blocks = changes.cumsum(2, dtype=torch.int32).cumsum(3, dtype=torch.int32)
+    return (n_blocks[..., :height, :width] > 0) | (fraction == 1)
+
+
+def _draw_ends(length, size, generator):
+    """Where segments begin and end (2, n) on an axis, some starting before it."""
+    place = torch.rand(len(size), generator=generator, device=size.device)
+    first = (place * (length + size - 1)).long() - size + 1
+    return torch.stack([first, first + size]).clamp_(0, length)
 
 
 def _draw_lines(n_lines, images, generator):

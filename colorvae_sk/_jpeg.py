@@ -33,7 +33,16 @@ _CHROMA_STEPS = [
     (99, 99, 99, 99, 99, 99, 99, 99),
     (99, 99, 99, 99, 99, 99, 99, 99),
 ]
-_STEPS = torch.tensor([_LUMA_STEPS, _CHROMA_STEPS]).float().reshape(2, 1, 64)
+_TO_YCC = torch.tensor(  # ITU-T T.871 (2011), section 7
+    [
+        [0.299, 0.587, 0.114],
+        [-0.299 / 1.772, -0.587 / 1.772, 0.886 / 1.772],
+        [0.701 / 1.402, -0.587 / 1.402, -0.114 / 1.402],
+    ]
+)
+_TO_RGB = torch.tensor(
+    [[1.0, 0.0, 1.402], [1.0, -0.344136, -0.714136], [1.0, 1.772, 0.0]]
+)
 
 
 class _Grid(NamedTuple):
@@ -76,11 +85,11 @@ def compress_jpeg(images, quality, subsampling="4:2:0"):
     images : float32 tensor of shape (n, C, H, W)
         Multiples of 1/255.
     """
-    grid, quality = _GRIDS[subsampling], quality.reshape(-1, 1, 1, 1)
+    grid = _GRIDS[subsampling]
+    luma_steps, chroma_steps = _steps(quality)
     pixels = images.clamp(0, 1).mul_(255).round_()
-    luma_steps, chroma_steps = _scale_steps(quality)
     if images.shape[1] != 3:
-        return (_code(pixels - 128, luma_steps) + 128) / 255
+        return _code(pixels - 128, luma_steps).add(128).div_(255)
     luma, chroma = _to_ycc(pixels)
     luma = _code(luma, luma_steps)
     chroma = _code(_shrink(chroma, grid), chroma_steps)
@@ -88,33 +97,27 @@ def compress_jpeg(images, quality, subsampling="4:2:0"):
     return _to_rgb(luma, chroma).div_(255)
 
 
-def _scale_steps(quality):
-    """Steps (n, 1, 1, 64) of luma and of chroma for a quality (n, 1, 1, 1): IJG."""
-    percent = torch.where(quality < 50, (5000 / quality).floor(), 200 - 2 * quality)
-    steps = _STEPS.to(quality.device) * percent  # (n, 2, 1, 64)
-    return steps.add_(50).div_(100).floor_().clamp_(1, 255).split(1, dim=1)
+def _steps(quality):
+    """Quantisation steps (n, 1, 64) of luma and of chroma for n qualities."""
+    return _STEPS.to(quality.device)[quality.flatten().long()].split(1, dim=1)
+
+
+def _map_colours(images, matrix):
+    """Let a matrix act on the channels of images."""
+    matrices = matrix.to(images.device).expand(len(images), -1, -1)
+    return torch.bmm(matrices, images.flatten(2)).view_as(images)
 
 
 def _to_ycc(pixels):
     """RGB (n, 3, H, W) on 0..255 -> luma (n, 1, H, W), chroma (n, 2, H, W), signed."""
-    red, green, blue = pixels.split(1, dim=1)
-    luma = (0.299 * red).add_(green, alpha=0.587).add_(blue, alpha=0.114)
-    chroma = torch.empty_like(pixels[:, :2])
-    for plane, colour, scale in ((0, blue, 1.772), (1, red, 1.402)):
-        part = chroma[:, plane : plane + 1]
-        torch.sub(colour, luma, out=part).div_(scale)
-    return luma.round_().sub_(128), chroma.round_().clamp_(-128, 127)
+    luma, chroma = _map_colours(pixels, _TO_YCC).round_().split([1, 2], dim=1)
+    return luma.sub_(128), chroma.clamp_(-128, 127)
 
 
 def _to_rgb(luma, chroma):
     """Luma (n, 1, H, W), chroma (n, 2, H, W), signed -> RGB (n, 3, H, W) on 0..255."""
-    cb, cr = chroma.split(1, dim=1)
-    colours = (luma + 128).repeat(1, 3, 1, 1)
-    red, green, blue = colours.split(1, dim=1)
-    red.add_(cr, alpha=1.402)
-    green.sub_(cb, alpha=0.344136).sub_(cr, alpha=0.714136)
-    blue.add_(cb, alpha=1.772)
-    return colours.round_().clamp_(0, 255)
+    colours = _map_colours(torch.cat([luma, chroma], dim=1), _TO_RGB)
+    return colours.add_(128).round_().clamp_(0, 255)
 
 
 def _shrink(chroma, grid):
@@ -176,13 +179,13 @@ def _code(plane, steps):
     height, width = plane.shape[2:]
     padded = _pad(plane, 8, 8)
     blocks = _quantize(_to_blocks(padded), steps)
-    plane = _from_blocks(blocks, padded.shape)[..., :height, :width]
     # Halves go up; they are frequent in flat blocks and floats just miss some of them.
-    return plane.add(0.501).floor_().clamp_(-128, 127)
+    blocks = blocks.add_(0.501).floor_().clamp_(-128, 127)
+    return _from_blocks(blocks, padded.shape)[..., :height, :width]
 
 
 def _quantize(blocks, steps):
-    """Round the cosine coefficients of blocks (n, C, N, 64) to multiples of steps."""
+    """Round the cosine coefficients of blocks (n, N, 64) to multiples of steps."""
     basis = _COSINES.to(blocks.device)
     # The IJG's transform yields eighths, so halves are frequent; they go outwards.
     eighths = (blocks @ basis.T).mul_(8).round_()
@@ -191,17 +194,29 @@ def _quantize(blocks, steps):
 
 
 def _to_blocks(plane):
-    """(n, C, H, W) -> (n, C, N, 64), with sides that are multiples of 8."""
+    """(n, C, H, W) -> (n, N, 64), with sides that are multiples of 8."""
     n, n_channels, height, width = plane.shape
     blocks = plane.reshape(n, n_channels, height // 8, 8, width // 8, 8)
-    return blocks.transpose(3, 4).reshape(n, n_channels, -1, 64)
+    return blocks.transpose(3, 4).reshape(n, -1, 64)
 
 
 def _from_blocks(blocks, shape):
-    """(n, C, N, 64) -> (n, C, H, W), undoing `_to_blocks`."""
+    """(n, N, 64) -> (n, C, H, W), undoing `_to_blocks`."""
     n, n_channels, height, width = shape
     blocks = blocks.reshape(n, n_channels, height // 8, width // 8, 8, 8)
     return blocks.transpose(3, 4).reshape(shape)
+
+
+def _all_steps():
+    """Steps (101, 2, 64) of luma and chroma for each quality, as the IJG scales them.
+
+    Those for 0 are never used.
+    """
+    quality = torch.arange(101.0)
+    percent = torch.where(quality < 50, (5000 / quality).floor(), 200 - 2 * quality)
+    steps = torch.tensor([_LUMA_STEPS, _CHROMA_STEPS]).reshape(2, 64)
+    scaled = (steps * percent.reshape(-1, 1, 1) + 50) / 100
+    return scaled.floor().clamp(1, 255)
 
 
 def _cosines():
@@ -213,3 +228,4 @@ def _cosines():
 
 
 _COSINES = _cosines()
+_STEPS = _all_steps()

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 import torch
 
+from ._blocks import may_miss
 from ._degradation import BaseDegradation, number_or_range
 
 
@@ -113,7 +114,7 @@ class PoissonNoise(BaseDegradation):
         expected = images.nan_to_num().clamp_(min=0).mul_(peak)
         noisy = torch.poisson(expected, generator=generator).div_(peak)
         noisy = noisy.clamp_(max=1) if self.clip else noisy
-        return torch.where(images.isnan(), images, noisy)
+        return torch.where(images.isnan(), images, noisy) if may_miss(images) else noisy
 
 
 class SaltPepperNoise(BaseDegradation):
@@ -174,4 +175,4 @@ class SaltPepperNoise(BaseDegradation):
         shape = (len(images), 1, *images.shape[2:])
         chances = torch.rand(shape, generator=generator, device=images.device)
         struck = (chances < fraction) & ~images.isnan()
-        return torch.where(struck, (chances < fraction * salt).float(), images)
+        return images.lerp((chances < fraction * salt).float(), struck.float())

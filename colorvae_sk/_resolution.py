@@ -93,7 +93,7 @@ class Downsample(BaseDegradation):
         filled = fill_missing_with_means(images)
         resized = _resize(filled.contiguous(), factors, filters)
         low, high = filled.amin((2, 3), True), filled.amax((2, 3), True)
-        resized = resized.clamp(low, high)
+        resized = resized.maximum(low).minimum(high)
         if filled is images:
             return resized
         return torch.where(images.isnan(), images, resized)

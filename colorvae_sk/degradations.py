@@ -109,6 +109,7 @@ class RandomDegradation(BaseDegradation):
         "weights": ["array-like", None],
         "order": [StrOptions({"random", "given"})],
     }
+    _settled = None
 
     def __init__(
         self,
@@ -134,56 +135,61 @@ class RandomDegradation(BaseDegradation):
         return torch.cat(parts)
 
     def _draw_stories(self, n_images, generator):
-        """For each image the list of what befalls it, mixtures in it drawn too.
-
-        Of steps that do the same, all stories have the same object.
-        """
-        stories, alike = [[self]] * n_images, _Alike()
+        """For each image the list of what befalls it, mixtures in it drawn too."""
+        stories = [[self]] * n_images
         while mixtures := Counter(filter(_is_mixture, chain(*stories))):
             drawn = {
-                mixture: iter(mixture._draw_choices(count, generator, alike))
+                mixture: iter(mixture._draw_choices(count, generator))
                 for mixture, count in mixtures.items()
             }
             stories = [unfolded(story, drawn) for story in stories]
         return stories
 
-    def _draw_choices(self, n_images, generator, alike):
+    def _draw_choices(self, n_images, generator):
         """For each image the list of what befalls it, mixtures in it as they are."""
-        choices = [[alike[step] for step in choice] for choice in self._choices()]
+        choices = self._choices()
         turns = self._draw_turns(n_images, generator, len(choices))
-        return [
-            list(chain.from_iterable(choices[i] for i in turn if i >= 0))
-            for turn in turns
-        ]
+        return [list(chain(*(choices[i] for i in turn))) for turn in turns]
 
     def _draw_turns(self, n_images, generator, n_choices):
-        """Which degradations each image meets: a list of lists, -1 for none."""
+        """Which degradations each image meets, one after the other: a list of lists."""
+        shape, device = (n_images, 2 * n_choices + 1), generator.device
+        drawn = torch.rand(shape, generator=generator, device=device).numpy(force=True)
+        arrival, ranks = drawn[:, :n_choices], drawn[:, n_choices:-1]
         weights = self._weights(n_choices)
-        low, high = (min(end, int((weights > 0).sum())) for end in ends(self.n))
-        device = generator.device
-        options = {"generator": generator, "device": device}
-        arrival = torch.empty((n_images, n_choices), device=device)
-        arrival.exponential_(generator=generator).div_(weights.to(device))
-        drawn = arrival.argsort(dim=1)[:, :high]  # the likelier, the earlier
-        count = torch.randint(low, high + 1, (n_images, 1), **options)
-        drawn = drawn.where(torch.arange(high, device=device) < count, n_choices)
+        possible = weights.nonzero()[0]
+        # The likelier, the earlier: the first of exponential clocks.
+        arrival = -np.log1p(-arrival[:, possible]) / weights[possible]
+        low, high = (min(end, len(possible)) for end in ends(self.n))
+        count = (low + drawn[:, -1] * (high - low + 1)).astype(int).tolist()
+        turns = possible[arrival.argsort(axis=1)].tolist()
+        turns = [turn[:n] for turn, n in zip(turns, count, strict=True)]
         if self.order == "given":
-            drawn = drawn.sort(dim=1).values
-        elif self.weights is not None:
-            shuffled = torch.rand(drawn.shape, **options).argsort(dim=1)
-            drawn = drawn.gather(1, shuffled)
-        return drawn.where(drawn < n_choices, -1).tolist()
+            return [sorted(turn) for turn in turns]
+        return [
+            sorted(turn, key=r.__getitem__)
+            for turn, r in zip(turns, ranks.tolist(), strict=True)
+        ]
 
     def _weights(self, n_choices):
         if self.weights is None:
-            return torch.ones(n_choices)
-        return torch.as_tensor(np.asarray(self.weights, dtype=np.float32))
+            return np.ones(n_choices)
+        return np.asarray(self.weights, dtype=np.float64)
 
     def _choices(self):
         """For each choice, the list of its steps."""
-        if self.degradations is None:
-            return [steps_of(degradation) for degradation in _usual_damage()]
-        return [steps_of(degradation) for degradation in self.degradations]
+        if self._settled is not None:
+            return self._settled
+        degradations = self.degradations
+        degradations = _usual_damage() if degradations is None else degradations
+        return [steps_of(degradation) for degradation in degradations]
+
+    def _settle(self, alike):
+        """Take the choices as they are now for good, in a copy for training alone."""
+        if self._settled is None:
+            self._settled = [
+                [alike[step] for step in steps] for steps in self._choices()
+            ]
 
     def _validate_params(self):
         super()._validate_params()
@@ -222,15 +228,21 @@ class RandomDegradation(BaseDegradation):
 
 
 class _Alike(dict):
-    """Of steps that do the same, copies of each other too, the one that came first."""
+    """Of steps that do the same, copies of each other too, the one that came first.
+
+    Images that meet it can be damaged together. Mixtures are settled.
+    """
 
     def __init__(self):
         self._firsts = {}
 
     def __missing__(self, step):
-        parameters = {k: v for k, v in vars(step).items() if k != "random_state"}
-        key = type(step), *map(self._frozen, parameters.values())
+        own = {"random_state", "_settled"}
+        parameters = [value for name, value in vars(step).items() if name not in own]
+        key = type(step), *map(self._frozen, parameters)
         self[step] = self._firsts.setdefault(key, step)
+        if _is_mixture(step):
+            self[step]._settle(self)
         return self[step]
 
     def _frozen(self, value):
@@ -435,4 +447,4 @@ def as_degrader(degradation, as_rows=False):
     steps = deepcopy(steps_of(degradation, as_rows))
     for step in steps:
         step._validate_params()
-    return partial(degrade_in_turn, steps)
+    return partial(degrade_in_turn, [*map(_Alike().__getitem__, steps)])
