@@ -2,11 +2,12 @@
 
 The same float32 patches of 64 x 64 pixels on the [0, 1] scale, one core, the same
 damage as near as the libraries have it: albumentations takes them one by one as arrays,
-kornia and colorvae_sk in batches as tensors. They take turns; the table shows medians
-of patches per second. What a library does not have is left out:
+kornia and colorvae_sk in batches as tensors, kornia with the same damage for a whole
+batch of a mixture. They take turns; the tables show medians of patches per second. What
+a library does not have is left out:
 
     pip install albumentations kornia
-    python benchmarks/damage.py [--repeats 5] [--batch-size 32]
+    python benchmarks/damage.py [--repeats 5] [--batch-sizes 32 128]
 """
 
 import argparse
@@ -265,15 +266,15 @@ def main():
     """Compare all libraries that are installed."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--repeats", type=int, default=5, help="runs of each")
-    parser.add_argument("--batch-size", type=int, default=32, help="patches")
+    parser.add_argument("--batch-sizes", type=int, nargs="+", default=[32, 128])
     options = parser.parse_args()
     installed = [n for n in LIBRARIES if n == "colorvae_sk" or find_spec(n)]
     libraries = {name: LIBRARIES[name]() for name in installed}
-    patches = patches_of(load_photos(), options.batch_size)
-    n_threads = torch.get_num_threads()
-    print(f"patches per second, batches of {len(patches)}, {n_threads} torch thread(s)")
-    names = libraries["colorvae_sk"]
-    print_table([compare(n, libraries, patches, options.repeats) for n in names])
+    for batch_size in options.batch_sizes:
+        patches = patches_of(load_photos(), batch_size)
+        print(f"patches per second, batches of {batch_size}, one core")
+        names = libraries["colorvae_sk"]
+        print_table([compare(n, libraries, patches, options.repeats) for n in names])
 
 
 if __name__ == "__main__":

@@ -13,8 +13,9 @@ class MissingPixels(BaseDegradation):
     """Lose pixels, or square blocks of them, in all channels at once.
 
     What is lost becomes NaN. Blocks fall anywhere, may overlap and may stick out of
-    the image. Of all pixels the fraction asked for is lost on average: a block starts
-    at any pixel with the chance ``1 - (1 - fraction)**(1 / size**2)`` [1]_.
+    the image. Of all pixels the fraction asked for is lost on average: at each pixel
+    ``-log(1 - fraction) / size**2`` blocks begin on average, as a Poisson process has
+    it [1]_. Single pixels are lost with the chance `fraction` each.
 
     Parameters
     ----------
