@@ -17,7 +17,8 @@ READY_BYTES = 2**28  # of whole images as floats: more are converted batch by ba
 SMALLEST_PART = 0.3  # of the sides of a picture, if there are only few to learn from
 JOINED = 0.6  # share of the parts that are joined of two pictures
 MANY = 9000  # pictures: enough to learn colours from whole ones
-TOGETHER = 32  # crops are damaged at once: small batches would spend time between steps
+TOGETHER = 128  # crops are damaged at once: small batches would spend time on overhead
+MOST_PIXELS = 2**19  # of them together
 MARGIN = 8  # pixels between what is damaged side by side: blur reaches across
 
 
@@ -219,7 +220,8 @@ class Batches:
         rng = self.source.rng if self.training else np.random.default_rng(0)
         generator = torch.Generator(self.source.device)
         order, begin, n_done = self._start(rng, generator)
-        n_together = self.batch_size * max(1, TOGETHER // self.batch_size)
+        most = min(TOGETHER, MOST_PIXELS // math.prod(self.dataset.patch_size))
+        n_together = self.batch_size * max(1, most // self.batch_size)
         for start in range(begin, len(order), n_together):
             place = {"order": torch.from_numpy(order), "begin": start}
             place |= {"rng": rng.bit_generator.state, "draws": generator.get_state()}
