@@ -14,6 +14,7 @@ from pathlib import Path
 from . import folders
 from ._storage import replace_file
 from ._weights import shipped_names
+from .cli import uncollected
 from .datasets import ImageFolder
 
 STANDARD = "-"  # input or output, in place of a file
@@ -119,8 +120,9 @@ def summarise(reports, options, done):
 
 def open_model(name, device="auto"):
     """A model that ships, or one in a file."""
-    from .persistence import load
-    from .pretrained import load_pretrained
+    with uncollected():
+        from .persistence import load
+        from .pretrained import load_pretrained
 
     if name in shipped_names():
         return load_pretrained(name, device=device)

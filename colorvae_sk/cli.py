@@ -1,9 +1,12 @@
 """The command ``colorvae``: what can be done without writing a line of Python."""
 
 import argparse
+import atexit
 import errno
+import gc
 import os
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 from . import __version__
@@ -130,6 +133,8 @@ def main(arguments=None):
     >>> main(["demo", "--output", "demo"])  # doctest: +SKIP
     """
     options = parser().parse_args(arguments)
+    if arguments is None:  # the program: all is over when it ends, garbage or not
+        atexit.register(gc.freeze)
     try:
         return options.run(options) or GOOD
     except KeyboardInterrupt:
@@ -149,11 +154,24 @@ def command(name):
     """What runs a command, imported when it runs: help comes at once."""
 
     def run(options):
-        from . import _commands
+        with uncollected():
+            from . import _commands
 
         return getattr(_commands, name)(options)
 
     return run
+
+
+@contextmanager
+def uncollected():
+    """Import here: all that this makes stays, so none of it is garbage."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 # ------------------------------------------------------------------ the arguments

@@ -2,6 +2,7 @@
 
 import csv
 import errno
+import gc
 import inspect
 import io
 import json
@@ -165,6 +166,17 @@ def test_restore_takes_the_model_that_ships_by_itself(pictures):
     vae = colorvae_sk.load_pretrained()
     restored = vae.transform([read(pictures, "a.png")])[0]
     assert_array_equal(read("out", "a.png"), restored)
+
+
+@pytest.mark.parametrize("is_enabled", [True, False])
+def test_garbage_is_collected_afterwards_as_it_was_before(is_enabled, pictures, model):
+    try:
+        if not is_enabled:
+            gc.disable()
+        assert cli.main(["restore", "photos", "-o", "out", "--model", model]) == 0
+        assert gc.isenabled() == is_enabled
+    finally:
+        gc.enable()
 
 
 def test_restore_names_what_failed_and_says_so_by_its_code(pictures, model, capsys):
