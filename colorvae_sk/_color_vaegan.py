@@ -18,8 +18,8 @@ class ColorVAEGAN(ColorVAE):
     :class:`ColorVAE`, whose ladder learns its latents against a critic [1]_: a small
     network that learns at the same time to tell samples of the posterior from
     photographs, patch by patch, and a single sample is to have the sharpness and the
-    grain of a photograph. What ``transform`` gives is that of ColorVAE, to the last bit where
-    epochs are counted and not seconds.
+    grain of a photograph. What ``transform`` gives is that of ColorVAE, to the last bit
+    where epochs are counted and not seconds.
 
     Parameters
     ----------
