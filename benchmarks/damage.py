@@ -104,11 +104,10 @@ def of_albumentations():
     blocks = A.CoarseDropout(num_holes_range=(1, 12), **holes, p=1)
     levels = A.Posterize(num_bits=(2, 6), p=1)
     motion = A.MotionBlur(blur_limit=(3, 15), p=1)
-    salt = A.SaltAndPepper((0.0001, 0.1), p=1)
     transforms = {
         "Gaussian noise": noise,
         "Poisson noise": A.ShotNoise((0.01, 0.1), p=1),
-        "salt and pepper": salt,
+        "salt and pepper": A.SaltAndPepper((0.0001, 0.1), p=1),
         "Gaussian blur": blur,
         "motion blur": motion,
         "defocus": A.Defocus((1, 5), alias_blur=(0.1, 0.5), p=1),

@@ -162,7 +162,7 @@ class RandomDegradation(BaseDegradation):
         arrival = -np.log1p(-arrival[:, possible]) / weights[possible]
         low, high = (min(end, len(possible)) for end in ends(self.n))
         count = (low + drawn[:, -1] * (high - low + 1)).astype(int).tolist()
-        turns = possible[arrival.argsort(axis=1)].tolist()
+        turns = possible[arrival.argsort(axis=1)[:, :high]].tolist()
         turns = [turn[:n] for turn, n in zip(turns, count, strict=True)]
         if self.order == "given":
             return [sorted(turn) for turn in turns]
