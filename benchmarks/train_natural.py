@@ -55,6 +55,18 @@ HELD_OUT = 20  # every so many photographs, one
 SCALES = 1, 1, 0.67, 0.5  # each photograph comes in these: details differ by camera
 WATCHED = "awgn25", "awgn50-8bit", "jpeg20", "blur", "missing", "blocks", "cast", "fade"
 UNLIMITED = 10**6  # epochs: the hours end the fit
+KINDS = {  # of damage, and how often each of them is
+    "noise": 9,
+    "blur": 3,
+    "jpeg": 5,
+    "cast": 6,
+    "fade": 4,
+    "holes": 3.5,
+    "small": 0.8,
+    "8 bits": 4,
+    "nothing left": 0.2,
+    "several": 5,
+}
 
 
 def some(*pairs, **options):
@@ -64,8 +76,11 @@ def some(*pairs, **options):
     return RandomDegradation(list(degradations), **options)
 
 
-def natural_damage():
-    """The damage that the model learns to undo: mostly of one kind, else of several."""
+def natural_damage(**often):
+    """The damage that the model learns to undo: mostly of one kind, else of several.
+
+    `often` says of some of `KINDS` how often they are instead.
+    """
     noise = some(
         (6, GaussianNoise((0, 55 / 255), clip=False)),
         (6, make_pipeline(GaussianNoise((0, 55 / 255)), Quantize())),
@@ -90,22 +105,23 @@ def natural_damage():
     fade = some((4, Fade()), (1, Desaturate((0, 1))))
     filters = ("nearest", "bilinear", "bicubic", "area")
     small = Downsample((1, 4), filter=filters)
-    kinds = [(3, noise), (1, blur), (2, jpeg), (2, cast), (2, fade), (1, holes)]
+    single = [(3, noise), (1, blur), (2, jpeg), (2, cast), (2, fade), (1, holes)]
     several = make_pipeline(
-        some(*kinds, (1, small), n=(2, 3)), RandomDegradation([Quantize()], n=(0, 1))
+        some(*single, (1, small), n=(2, 3)), RandomDegradation([Quantize()], n=(0, 1))
     )
-    return some(
-        (9, noise),
-        (3, blur),
-        (5, jpeg),
-        (6, cast),
-        (4, fade),
-        (3.5, holes),
-        (0.8, small),
-        (4, Quantize()),
-        (0.2, MissingPixels(1.0)),
-        (5, several),
-    )
+    kinds = {
+        "noise": noise,
+        "blur": blur,
+        "jpeg": jpeg,
+        "cast": cast,
+        "fade": fade,
+        "holes": holes,
+        "small": small,
+        "8 bits": Quantize(),
+        "nothing left": MissingPixels(1.0),
+        "several": several,
+    }
+    return some(*((n, kinds[kind]) for kind, n in (KINDS | often).items()))
 
 
 class Watch(Callback):
@@ -211,13 +227,18 @@ def parse(arguments=None):
     return parser.parse_args(arguments)
 
 
-def split(folder):
-    """Photographs to learn from, and held-out pictures by name."""
+def split_files(folder):
+    """The files of photographs to learn from, and of those that are held out."""
     photos = ImageFolder(folder)
     is_held_out = np.arange(len(photos)) % HELD_OUT == HELD_OUT // 2
-    held_out = {Path(p).stem: read(p) for p in photos.paths[is_held_out]}
-    learned = list(photos[~is_held_out])
-    return [at_scale(photo, scale) for scale in SCALES for photo in learned], held_out
+    return photos[~is_held_out], photos[is_held_out]
+
+
+def split(folder):
+    """Photographs to learn from, and held-out pictures by name."""
+    learned, held_out = split_files(folder)
+    pictures = {Path(p).stem: read(p) for p in held_out.paths}
+    return [at_scale(photo, scale) for scale in SCALES for photo in learned], pictures
 
 
 def at_scale(photo, scale):

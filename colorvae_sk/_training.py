@@ -66,6 +66,7 @@ class TrainingMixin:
             source.begin(stage, schedule)
             net = self._wrap(
                 network,
+                stage,
                 criterion__with_error_bars=stage in network.stages_of("sigma"),
                 criterion__tolerance=TOLERANCES.get(stage, STRICT),
                 criterion__loss=self._loss_of(stage, network),
@@ -183,8 +184,8 @@ class TrainingMixin:
             callbacks.append(Patience(self.n_iter_no_change))
         return callbacks  # what may end an epoch comes when all others had their say
 
-    def _wrap(self, network, **options):
-        """A skorch net around the network."""
+    def _wrap(self, network, stage=None, **options):
+        """A skorch net around the network, to learn a stage if one is named."""
         return VAENet(
             network,
             NegativeELBO,
@@ -195,7 +196,7 @@ class TrainingMixin:
             lr=self.lr,
             batch_size=self._batch_size,
             device=self._device,
-            mixed_precision=self._mixes_precision(network),
+            mixed_precision=self._mixes_precision(network, stage),
             verbose=0,
             **options,
         ).initialize()
@@ -229,7 +230,9 @@ class TrainingMixin:
             ) from error
         return self.device
 
-    def _mixes_precision(self, network):
+    def _mixes_precision(self, network, stage):
+        if stage in network.exact_stages:
+            return False
         if self.mixed_precision != "auto":
             return self.mixed_precision
         return network.dtype == torch.float32 and has_fast_bfloat16(self._device)

@@ -26,7 +26,8 @@ Beside that a network tells what is needed to train and use it:
   arguments of the network, and what its answer is compared with, to learn a stage
   from crops (damaged, target) and from tiles of the pictures that they are cut from,
   as large together, as strictly (0 to 1) as it is to be judged;
-  ``global_stages``: those that only look at the tiles;
+  ``global_stages``: those that only look at the tiles; ``exact_stages``: those in
+  which half precision would be seen, as the smallest residuals matter;
 - ``units``: how many units each latent layer has;
 - ``fixed_size``: the one (H, W) that it takes, or None where any will do;
   ``multiple``: a tile of a larger image starts at a multiple of this, in pixels;
@@ -98,6 +99,7 @@ class LadderVAE(nn.Module):
 
     stages = ("colours", "restoration", "error bars", "latents")
     global_stages = ("colours",)
+    exact_stages = ("error bars",)
     fixed_size = None
     dtype = torch.float32
 
@@ -398,7 +400,7 @@ class _BottleneckVAE(nn.Module):
     """
 
     stages = ("all",)
-    global_stages = ()
+    global_stages = exact_stages = ()
     multiple = 1
     dtype = torch.float32
 

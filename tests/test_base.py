@@ -181,6 +181,27 @@ class Log(Callback):
         self.events.append("epoch")
 
 
+class Precision(Callback):
+    """Write down in which dtype each stage computes what is restored."""
+
+    dtypes: ClassVar[dict] = {}
+
+    def on_train_begin(self, net, **kwargs):
+        seen = self.dtypes.setdefault(net.stage_, set())
+        head = net.module_.head
+        self.hook_ = head.register_forward_hook(lambda *args: seen.add(args[-1].dtype))
+
+    def on_train_end(self, net, **kwargs):
+        self.hook_.remove()
+
+
+def test_error_bars_are_learned_in_full_precision(photos, monkeypatch):
+    monkeypatch.setattr(Precision, "dtypes", {})
+    tiny(mixed_precision=True, callbacks=[Precision()]).fit(photos)
+    assert Precision.dtypes["restoration"] == {torch.bfloat16}
+    assert Precision.dtypes["error bars"] == {torch.float32}
+
+
 @pytest.mark.parametrize("named", [False, True])
 def test_callbacks_of_the_user_are_called_and_not_changed(named, photos, monkeypatch):
     monkeypatch.setattr(Log, "events", [])

@@ -11,11 +11,21 @@ import pytest
 from numpy.testing import assert_array_equal
 from PIL import Image
 
-from colorvae_sk import _checkpoint, load_photos, psnr_score
+from colorvae_sk import (
+    ColorVAE,
+    GaussianNoise,
+    _checkpoint,
+    load_photos,
+    psnr_score,
+    save,
+)
 
 FOLDER = Path(__file__).parent.parent / "benchmarks"
 accelerated = pytest.mark.skipif(
     find_spec("accelerate") is None, reason="needs accelerate"
+)
+distributed = pytest.mark.skipif(
+    find_spec("distributed") is None, reason="needs dask.distributed"
 )
 RANDOM_STRENGTH = {"cast", "fade", "blocks"}  # each picture draws its own
 
@@ -91,6 +101,11 @@ def test_classical_methods_help(benchmark, picture):
         ("features.py --quick", "ColorVAE"),
         ("detection.py --quick", "brick"),
         pytest.param("parallel.py --quick", "2 processes, 8 each", marks=accelerated),
+        pytest.param(
+            "cluster.py --repeats 1 --photos 2 --epochs 1 --threads 1",
+            "Dask, 2 x 1 threads, s",
+            marks=distributed,
+        ),
     ],
 )
 def test_script_prints_its_table(
@@ -136,14 +151,23 @@ def test_sharpness_is_one_of_what_is_as_sharp(benchmark, picture):
     assert sharpness([picture], [picture + grain]) > 1.5
 
 
-def test_natural_is_learned_from_folders_and_goes_on(benchmark, tmp_path, monkeypatch):
-    program = benchmark("train_natural")
-    monkeypatch.setattr(_checkpoint, "EVERY", 0.0)
-    monkeypatch.setattr(program, "HELD_OUT", 3)
-    folder, run = tmp_path / "photos", tmp_path / "run"
+@pytest.fixture
+def folder(tmp_path):
+    """A folder of six small photographs."""
+    folder = tmp_path / "photos"
     folder.mkdir()
     for i, photo in enumerate(load_photos()):
         Image.fromarray(photo[::5, ::5]).save(folder / f"{i}.png")
+    return folder
+
+
+def test_natural_is_learned_from_folders_and_goes_on(
+    benchmark, folder, tmp_path, monkeypatch
+):
+    program = benchmark("train_natural")
+    monkeypatch.setattr(_checkpoint, "EVERY", 0.0)
+    monkeypatch.setattr(program, "HELD_OUT", 3)
+    run = tmp_path / "run"
     options = ["--hours", "0.0015", "--watch", "0.005", "--widths", "8", "8"]
     options += ["--blocks", "1", "1", "--patch-size", "16", "--device", "cpu"]
     arguments = ["train_natural.py", str(folder), "--run", str(run), *options]
@@ -158,3 +182,30 @@ def test_natural_is_learned_from_folders_and_goes_on(benchmark, tmp_path, monkey
     assert header == "stage,hours,task,PSNR,CIEDE2000"
     assert len(rows) % 8 == 0 < len(rows)
     assert len(list(run.glob("*.pt"))) == 1
+
+
+def test_error_bars_are_learned_from_whole_photographs(
+    benchmark, folder, tmp_path, monkeypatch, capsys
+):
+    program = benchmark("train_error_bars")
+    monkeypatch.setattr(benchmark("train_natural"), "HELD_OUT", 3)
+    monkeypatch.setattr(program, "PART", 4)
+    vae = ColorVAE(widths=(8, 8), n_blocks=1, max_epochs=1, random_state=0)
+    damaged = GaussianNoise(0.1, random_state=0).fit_transform(load_photos()[1][None])
+    before = vae.fit(load_photos()).predict(damaged, return_std=True)
+    save(vae, tmp_path / "vae.safetensors")
+    arguments = ["train_error_bars.py", folder, tmp_path / "vae.safetensors", tmp_path]
+    arguments += ["--pictures", 8, "--steps", 60, "--lr", 0.02, "--jobs", 1]
+    monkeypatch.setattr(sys, "argv", [str(each) for each in arguments])
+    program.main()
+    (_, first, _), *_, (_, last, _) = (
+        line.split() for line in capsys.readouterr().out.splitlines()
+    )
+    assert float(last) < float(first)
+    after = joblib.load(tmp_path / "model.joblib").predict(damaged, return_std=True)
+    assert_array_equal(after[0], before[0])
+    assert np.abs(np.float32(after[1]) - before[1]).max() > 0
+    written = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.npz")}
+    assert len(written) == 3
+    program.main()  # goes on with what is there
+    assert {path: path.stat().st_mtime_ns for path in written} == written
