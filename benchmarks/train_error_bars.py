@@ -1,16 +1,18 @@
 """Learn the error bars of the model that ships once more, from whole photographs.
 
-    python benchmarks/train_error_bars.py PHOTOS MODEL RUN [--pictures 6000]
+    python benchmarks/train_error_bars.py PHOTOS MODEL RUN [--pictures 5000]
     python benchmarks/export_weights.py RUN/model.joblib natural
 
 MODEL is a file that ``joblib.dump`` or ``colorvae_sk.save`` wrote, or the name of
 weights that ship. A fit learns error bars from crops, whose edges are more uncertain
-than the rest, and few at a time. Here the network restores whole photographs first, in
-as many processes as there are cores; of each, what the head of the error bars reads and
-what it is to tell are kept in the folder RUN, at random places. Then the head alone
-learns from these, many photographs at a time. It ends with the weights that fit the
-photographs best that ``train_natural.py`` holds out. Given again, the command goes on
-with the photographs that are still to be restored.
+than the rest, few at a time, and from photographs whose colours it knows too well. Here
+the network restores whole photographs first, in as many processes as there are cores,
+also those that ``train_natural.py`` holds out; of each, what the head of the error bars
+reads and what it is to tell are kept in the folder RUN, at random places. Then the head
+alone learns from these, many photographs at a time, a half of them held out ones. It
+does so twice: at first every other held-out photograph is kept aside, and how well
+intervals hold these is printed. Given again, the command goes on with the photographs
+that are still to be restored.
 """
 
 import argparse
@@ -40,10 +42,9 @@ OFTEN = {
 }
 PLACES = 1000  # of 2 x 2 pixels, kept of each photograph
 PART = 50  # photographs that are restored by a process at a time
-ASIDE = 10  # of so many parts, one is of photographs that are held out
 BATCH = 64  # photographs of a step
-LOOK = 200  # steps between two looks at those held out
-EMA = 0.995
+LOOK = 100  # steps between two looks at those kept aside
+EMA = 0.98
 
 
 # ------------------------------------------------------------------ what to learn from
@@ -55,26 +56,29 @@ def open_model(name):
 
 
 def write_parts(options):
-    """Restore photographs, part by part, and keep what is learned from."""
+    """Restore photographs, part by part, and keep what is learned from.
+
+    Gives the files of learned photographs, and of the two halves of those held out.
+    """
     n_parts = -(-options.pictures // PART)
-    n_aside = -(-n_parts // ASIDE)
-    todo = [("learned", k) for k in range(n_parts)] + [
-        ("held-out", k) for k in range(n_aside)
-    ]
+    n_aside = 2 * -(-n_parts // 4)
+    todo = [("learned", k) for k in range(n_parts)]
+    todo += [(f"held-out-{k % 2}", k) for k in range(n_aside)]
     files = [options.run / f"{kind}-{k}.npz" for kind, k in todo]
     waiting = [
         (*each, f) for each, f in zip(todo, files, strict=True) if not f.exists()
     ]
     work = (delayed(write_part)(options, *each) for each in waiting)
     Parallel(n_jobs=options.jobs, verbose=1)(work)
-    return [[f for f in files if f.name.startswith(k)] for k in ("learned", "held-out")]
+    kinds = "learned", "held-out-0", "held-out-1"
+    return [[f for f in files if f.name.startswith(kind)] for kind in kinds]
 
 
 def write_part(options, kind, part, file):
     """Restore some photographs, and write down what the head reads of them."""
     torch.set_num_threads(1)
     learned, held_out = split_files(options.folder)
-    photos = learned if kind == "learned" else held_out
+    photos = learned if kind == "learned" else held_out[part % 2 :: 2]
     seed = [part, kind == "learned"]
     rng, generator = np.random.default_rng(seed), torch.Generator()
     generator.manual_seed(int(rng.integers(2**63)))
@@ -125,14 +129,17 @@ def look(head, data):
     return torch.cat(losses).mean().item(), torch.cat(shares).mean().item()
 
 
-def learn(head, data, held_out, steps, lr):
-    """Learn the head; the running average of it that fits what is held out best."""
-    average, best = copy.deepcopy(head), (np.inf, None)
+def learn(head, sources, steps, lr, aside=None):
+    """Learn the head, equally from all sources; gives the running average of it.
+
+    How well it fits photographs that are kept aside, if any, is printed on the way.
+    """
+    head = copy.deepcopy(head).requires_grad_(True)
+    average = copy.deepcopy(head)
     optimizer = MuonAdamW(list(head.parameters()), lr=lr)
     rng = np.random.default_rng(0)
     for step in range(steps):
-        chosen = torch.from_numpy(rng.permutation(len(data[0]))[:BATCH])
-        features, about, residual = (x[chosen] for x in data)
+        features, about, residual = draw(sources, rng)
         log_sigma = head(features[..., None], about)[..., 0]
         interval_error(0.0, log_sigma, residual).mean().backward()
         for group in optimizer.param_groups:
@@ -140,15 +147,26 @@ def learn(head, data, held_out, steps, lr):
         optimizer.step()
         head.zero_grad()
         with torch.no_grad():
-            for mean, parameter in zip(
-                average.parameters(), head.parameters(), strict=True
-            ):
+            pairs = zip(average.parameters(), head.parameters(), strict=True)
+            for mean, parameter in pairs:
                 mean.lerp_(parameter, 1 - EMA)
-        if step % LOOK == LOOK - 1 or step == steps - 1:
-            loss, coverage = look(average, held_out)
-            print(f"{step + 1} {loss:.4f} {coverage:.3f}", flush=True)
-            best = min(best, (loss, copy.deepcopy(average)), key=lambda pair: pair[0])
-    return best[1]
+        is_due = step % LOOK == LOOK - 1 or step == steps - 1
+        if aside is not None and is_due:
+            report(step + 1, average, aside)
+    return average
+
+
+def draw(sources, rng):
+    """A batch with as many photographs of each source."""
+    size = BATCH // len(sources)
+    chosen = [torch.from_numpy(rng.permutation(len(s[0]))[:size]) for s in sources]
+    parts = ([x[k] for x in s] for s, k in zip(sources, chosen, strict=True))
+    return [torch.cat(tensors) for tensors in zip(*parts, strict=True)]
+
+
+def report(step, head, aside):
+    """Print how well a head fits photographs that it has not seen."""
+    print("{} steps: {:.4f} {:.3f}".format(step, *look(head, aside)), flush=True)
 
 
 def main():
@@ -157,19 +175,20 @@ def main():
     parser.add_argument("folder", type=Path, help="photographs to learn from")
     parser.add_argument("model", help="weights to begin with: a name or a file")
     parser.add_argument("run", type=Path, help="folder to keep it in")
-    parser.add_argument("--pictures", type=int, default=6000, help="to restore")
-    parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--pictures", type=int, default=5000, help="to restore")
+    parser.add_argument("--steps", type=int, default=500)
     parser.add_argument("--lr", type=float, default=2e-3)
     parser.add_argument("--jobs", type=int, default=-1, help="processes")
     options = parser.parse_args()
     options.run.mkdir(parents=True, exist_ok=True)
-    data, held_out = map(read_parts, write_parts(options))
+    learned, *halves = map(read_parts, write_parts(options))
     model = open_model(options.model)
-    network = model.net_.module_
-    network.sigma.requires_grad_(True)
-    print("before: {:.4f} {:.3f}".format(*look(network.sigma, held_out)))
-    head = learn(network.sigma, data, held_out, options.steps, options.lr)
-    network.sigma.load_state_dict(head.state_dict())
+    head = model.net_.module_.sigma
+    budget = options.steps, options.lr
+    report(0, head, halves[1])
+    learn(head, (learned, halves[0]), *budget, aside=halves[1])
+    both = [torch.cat(pair) for pair in zip(*halves, strict=True)]
+    head.load_state_dict(learn(head, (learned, both), *budget).state_dict())
     joblib.dump(model, options.run / "model.joblib")
 
 
