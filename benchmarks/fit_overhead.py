@@ -74,17 +74,18 @@ def learn_stage(vae, network, stage, batches, n_epochs):
         parameter.requires_grad_(stage in network.stages_of(name))
     learned = [p for p in network.parameters() if p.requires_grad]
     optimiser = MuonAdamW(learned, lr=vae.lr)
-    step = make_step(vae, network, optimiser)
+    step = make_step(vae, network, stage, optimiser)
     for _ in range(n_epochs):
         losses = [step(inputs, target) for inputs, target in batches]
         float(torch.stack(losses).mean())  # waits for the device
     return n_epochs * len(batches)
 
 
-def make_step(vae, network, optimiser):
+def make_step(vae, network, stage, optimiser):
     """One step of the optimiser as a function of a batch."""
     criterion = NegativeELBO(vae.beta, vae._free_bits, network.units)
-    kind, mixes = torch.device(vae._device).type, vae._mixes_precision(network)
+    kind = torch.device(vae._device).type
+    mixes = vae._mixes_precision(network, stage)
 
     def step(inputs, target):
         optimiser.zero_grad()
