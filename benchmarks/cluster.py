@@ -118,21 +118,16 @@ def main():
         Client(cluster),
     ):
         ways = {
-            f"one process, {n_cores} threads, s": (n_cores, nullcontext),
-            f"one process, {options.threads} threads, s": (
-                options.threads,
-                nullcontext,
-            ),
-            f"Dask, {N_WORKERS} x {options.threads} threads, s": (
-                options.threads,
-                lambda: parallel_config("dask"),
-            ),
+            "all threads, s": (n_cores, nullcontext),
+            "fewer, s": (options.threads, nullcontext),
+            "Dask, s": (options.threads, lambda: parallel_config("dask")),
         }
         write_photos(Path(folder), options.photos)
         rows = [
             compare("search", lambda: search(options.epochs), ways, options.repeats),
             compare("folder", lambda: restore(Path(folder)), ways, options.repeats),
         ]
+    print(f"{n_cores} threads, fewer: {options.threads}, Dask: 2 x {options.threads}")
     print_table(rows)
 
 

@@ -7,6 +7,7 @@ from sklearn.utils._param_validation import Interval
 
 from ._adversary import Adversary
 from ._color_vae import ColorVAE
+from ._spreading import Spreading
 from .networks import AdversarialLadderVAE
 
 CRITIC_WIDTH = 32  # features of its first layer
@@ -18,8 +19,10 @@ class ColorVAEGAN(ColorVAE):
     :class:`ColorVAE`, whose ladder learns its latents against a critic [1]_: a small
     network that learns at the same time to tell samples of the posterior from
     photographs, patch by patch, and a single sample is to have the sharpness and the
-    grain of a photograph. What ``transform`` gives is that of ColorVAE, to the last bit
-    where epochs are counted and not seconds.
+    grain of a photograph. Last, all scales of the latents are multiplied by one number,
+    so that samples are as far from the restoration as the truth is, which is what a
+    sample of the true posterior is [3]_. What ``transform`` gives is that of ColorVAE,
+    to the last bit where epochs are counted and not seconds.
 
     Parameters
     ----------
@@ -43,8 +46,8 @@ class ColorVAEGAN(ColorVAE):
     adversarial_weight : float, default=0.5
         Say of the critic: the norm of the gradient that it adds to that of the
         objective, as a share of the latter [2]_. It rises from zero in the first half
-        of the stage of the latents. Where the samples are not sharp enough, raise it;
-        the cost is information that the latents carry.
+        of the stage of the latents. The cost of more is information that the latents
+        carry. 0 makes it a ColorVAE: no critic has a say, and nothing is scaled.
 
     loss : {"gaussian", "laplace", "ms_ssim", "frequency", "ciede2000"}, \
             default="gaussian"
@@ -208,6 +211,7 @@ class ColorVAEGAN(ColorVAE):
        beyond Pixels Using a Learned Similarity Metric, ICML 2016.
     .. [2] P. Esser, R. Rombach, B. Ommer: Taming Transformers for High-Resolution Image
        Synthesis, CVPR 2021.
+    .. [3] Y. Blau, T. Michaeli: The Perception-Distortion Tradeoff, CVPR 2018.
 
     Examples
     --------
@@ -298,4 +302,6 @@ class ColorVAEGAN(ColorVAE):
         callbacks = super()._stage_callbacks(schedule, file, n_done)
         if self.net_.module_.stages[n_done] != "latents":
             return callbacks
-        return [Adversary(schedule, self.adversarial_weight), *callbacks]
+        adversary = Adversary(schedule, self.adversarial_weight)
+        last = [Spreading()] if self.adversarial_weight > 0 else []
+        return [adversary, *callbacks, *last]  # the average of the weights comes before

@@ -32,7 +32,7 @@ FLOORS = [
     {"_blur", "_colour", "_compression", "_holes", "_noise", "_resolution"},
     {"degradations", "augmentations", "metrics", "_coverage", "datasets", "_anomaly"},
     {"_self_supervised", "folders", "_scores", "_damage"},
-    {"_adversary", "_checkpoint", "_muon", "_net", "_parallel"},
+    {"_adversary", "_checkpoint", "_muon", "_net", "_parallel", "_spreading"},
     {"_training"},
     {"_base"},
     {"_color_vae", "_color_vqvae", "_color_vaegan"},
