@@ -17,6 +17,7 @@ that are still to be restored.
 
 import argparse
 import copy
+import io
 from pathlib import Path
 
 import joblib
@@ -28,6 +29,7 @@ from train_natural import SCALES, at_scale, natural_damage, split_files
 
 from colorvae_sk import list_pretrained, load, load_pretrained
 from colorvae_sk._muon import MuonAdamW
+from colorvae_sk._storage import replace_file
 from colorvae_sk.degradations import as_degrader
 from colorvae_sk.losses import REACH, interval_error
 
@@ -89,8 +91,9 @@ def write_part(options, kind, part, file):
         photo = at_scale(photos[int(rng.integers(len(photos)))], rng.choice(SCALES))
         clean = torch.from_numpy(np.float32(photo / 255)).permute(2, 0, 1)[None]
         samples.append(sample(network, degrade(clean, generator), clean, rng))
-    columns = zip(*samples, strict=True)
-    np.savez(file, *(np.stack(column) for column in columns))
+    columns, written = zip(*samples, strict=True), io.BytesIO()
+    np.savez(written, *(np.stack(column) for column in columns))
+    replace_file(file, written.getvalue())
 
 
 def sample(network, damaged, clean, rng):
