@@ -157,21 +157,24 @@ class GatedBlock(nn.Module):
         self.mix = nn.Sequential(ChannelNorm(width), PointwiseConv(width, 2 * width))
         self.mix_out = ScaledConv(width, width)
 
-    def forward(self, features):
-        strips = strips_of(features)
-        if torch.is_grad_enabled() or len(strips) == 1:
+    def forward(self, features, area=None):
+        """Give the features of an area (two slices), of all by default."""
+        rows, columns = area or map(slice, (0, 0), features.shape[-2:])
+        strips = strips_of(features, rows)
+        if area is None and (torch.is_grad_enabled() or len(strips) == 1):
             return self._mixed(features, self.look_out(gate(self.look(features))))
-        result = torch.empty_like(features)
-        for rows in strips:
-            result[..., rows, :] = self._strip(features, rows)
+        result = torch.empty_like(features[..., rows, columns])
+        for strip in strips:
+            place = slice(strip.start - rows.start, strip.stop - rows.start)
+            result[..., place, :] = self._strip(features, strip, columns)
         return result
 
-    def _strip(self, features, rows):
-        """These rows of the result, from themselves and their neighbours."""
+    def _strip(self, features, rows, columns):
+        """This part of the result, from itself and its neighbours."""
         above = max(rows.start - 1, 0)
         seen = gate(self.look(features[..., above : rows.stop + 1, :]))
-        seen = seen[..., rows.start - above : rows.stop - above, :]
-        return self._mixed(features[..., rows, :], self.look_out(seen))
+        seen = seen[..., rows.start - above : rows.stop - above, columns]
+        return self._mixed(features[..., rows, columns], self.look_out(seen))
 
     def _mixed(self, features, branch):
         """The features with the first branch, and then the second, added."""
@@ -179,17 +182,16 @@ class GatedBlock(nn.Module):
         return self.mix_out(gate(self.mix(features))).add_(features)
 
 
-def strips_of(features):
-    """Slices of rows, on a CPU so few that what a block computes stays in the cache.
+def strips_of(features, rows):
+    """Slices of these rows, on a CPU so few that what a block computes is cached.
 
     The system would be asked for the memory of whole features again for each layer.
     """
-    height = features.shape[-2]
     bytes_of_row = 2 * features[..., :1, :].numel() * features.element_size()
     n_rows = max(8, STRIP * torch.get_num_threads() // bytes_of_row)
-    n_rows = n_rows if features.device.type == "cpu" else height
-    tops = range(0, height, n_rows)
-    return [slice(top, min(top + n_rows, height)) for top in tops]
+    n_rows = n_rows if features.device.type == "cpu" else rows.stop
+    tops = range(rows.start, rows.stop, n_rows)
+    return [slice(top, min(top + n_rows, rows.stop)) for top in tops]
 
 
 def stack(width, n_blocks):

@@ -70,13 +70,12 @@ class Tile(NamedTuple):
         """Whether the image ends with it."""
         return self.numbers[axis] == len(self.cuts[axis]) - 2
 
-    def trim(self, block, before, after):
-        """A block without some pixels at those sides that others lie beyond."""
-        for axis in AXES:
-            start = 0 if self.is_first(axis) else before
-            stop = block.shape[axis] - (0 if self.is_last(axis) else after)
-            block = block.narrow(axis, start, stop - start)
-        return block
+    def inner(self, block, before, after):
+        """The area of a block less some pixels at sides that others lie beyond."""
+        starts = (0 if self.is_first(axis) else before for axis in AXES)
+        lost = (0 if self.is_last(axis) else after for axis in AXES)
+        stops = (side - n for side, n in zip(block.shape[2:], lost, strict=True))
+        return tuple(map(slice, starts, stops))
 
 
 class Window:
@@ -167,8 +166,16 @@ class Stream:
     def layer(self, flow, function, halo=1):
         """Apply a layer that sees so many pixels, of its scale, around each."""
         whole = self._extend(flow, 2 * halo)
-        block = self.tile.trim(function(whole), halo, halo)
+        block = function(whole)[..., *self.tile.inner(whole, halo, halo)]
         return Flow(block, flow.lag + halo * flow.scale, flow.scale)
+
+    def blocks(self, flow, blocks):
+        """Apply gated blocks, each of which sees one pixel around each."""
+        for block in blocks:
+            whole = self._extend(flow, 2)
+            inner = block(whole, self.tile.inner(whole, 1, 1))
+            flow = Flow(inner, flow.lag + flow.scale, flow.scale)
+        return flow
 
     def wait(self, flow, lag):
         """Hold features back until they lag so far behind."""
@@ -176,7 +183,8 @@ class Stream:
         if n_late == 0:
             return flow
         whole = self._extend(flow, n_late)
-        return Flow(self.tile.trim(whole, 0, n_late), lag, flow.scale)
+        early = whole[..., *self.tile.inner(whole, 0, n_late)]
+        return Flow(early, lag, flow.scale)
 
     def rescale(self, flow, function, factor):
         """Apply a layer that sees a pixel alone, and changes the scale."""
@@ -291,8 +299,7 @@ class LadderStream:
         for i, blocks in enumerate(context.blocks):
             if i > 0:
                 flow = stream.rescale(flow, context.down[i - 1], 2)
-            for block in blocks:
-                flow = stream.layer(flow, block)
+            flow = stream.blocks(flow, blocks)
             contexts.append(flow)
         return contexts
 
@@ -308,9 +315,7 @@ class LadderStream:
             if noise is not None:
                 code = stream.wait(Flow(noise[-1 - i], 0, above.scale), above.lag).block
             block = network.latents[i](above.block, None, code)[0]
-            flow = above._replace(block=block)
-            for layer in network.blocks[i]:
-                flow = stream.layer(flow, layer)
+            flow = stream.blocks(above._replace(block=block), network.blocks[i])
             if i > 0:
                 flow = stream.rescale(flow, network.up[i - 1], 0.5)
         return flow

@@ -536,14 +536,28 @@ def test_strips_of_a_block_join_without_seams(size, monkeypatch):
     assert_allclose(joined, whole.detach(), rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("height", [1, 8, 9, 100])
-def test_strips_are_all_the_rows_one_after_the_other(height, monkeypatch):
+@pytest.mark.parametrize("strip", [1, 2**21])
+def test_area_of_a_block_is_a_part_of_the_whole(strip, monkeypatch):
+    generator = torch.Generator().manual_seed(1)
+    block = stir(initialise(GatedBlock(4), generator), generator)
+    features = noise_images((33, 7), n_channels=4)
+    area = slice(1, 32), slice(2, 6)
+    with torch.no_grad():
+        whole = block(features)
+        monkeypatch.setattr(_blocks, "STRIP", strip)
+        part = block(features, area)
+    assert_allclose(part, whole[..., *area], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(("start", "stop"), [(0, 1), (1, 8), (0, 9), (3, 100)])
+def test_strips_are_all_the_rows_one_after_the_other(start, stop, monkeypatch):
+    height = 101
     images = noise_images((height, 4), n_channels=2)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     monkeypatch.setattr(_blocks, "STRIP", 5 * 2 * images[..., 0, :].numel() * 8)
-    rows = strips_of(images)
-    assert [i for part in rows for i in range(height)[part]] == list(range(height))
-    assert max(part.stop - part.start for part in rows) == min(height, 10)
+    strips = strips_of(images, slice(start, stop))
+    assert [i for k in strips for i in range(height)[k]] == list(range(start, stop))
+    assert max(k.stop - k.start for k in strips) == min(stop - start, 10)
 
 
 def test_pyramid_halves_from_scale_to_scale():
