@@ -21,7 +21,7 @@ demo: .venv/with-plot
 test: .venv/with-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	SCIPY_ARRAY_API=1 $(BIN)/python -m pytest
+	SCIPY_ARRAY_API=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
 # Warnings are no errors here: old packages warn of what has changed since.
 test-lowest: .venv-lowest/installed

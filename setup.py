@@ -29,6 +29,7 @@ TEST = [
     *PLOT,
     *BENCH,
     "pytest>=8",
+    "pytest-xdist>=3.6.1",
     "hypothesis>=6.100",
     "pandas>=2.2",
     "polars>=1.0",

@@ -1,5 +1,7 @@
 """Small photographs that every test may use."""
 
+import os
+
 import matplotlib
 import numpy as np
 import pytest
@@ -7,6 +9,12 @@ import torch
 from skimage import data
 
 collect_ignore = ["faults/fuzz_files.py"]  # it is run by hand, with atheris
+
+
+def pytest_configure():
+    """Processes that run tests side by side share the cores."""
+    n_processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1))
+    torch.set_num_threads(max(1, torch.get_num_threads() // n_processes))
 
 
 @pytest.fixture(scope="session")

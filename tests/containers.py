@@ -95,3 +95,6 @@ class Frames:
     def __getitem__(self, i):
         self.n_reads += 1
         return self.frames[i]
+
+    def __repr__(self):
+        return f"Frames of {len(self)}"

@@ -187,16 +187,17 @@ def darken(images):
     return images
 
 
-OWN = [
-    darken,
-    FunctionTransformer(darken),
-    make_pipeline(FunctionTransformer(darken), Quantize(1025)),
-    RandomDegradation([darken], n=1),
-    RandomDegradation([RandomDegradation([FunctionTransformer(darken)], n=1)], n=1),
-]
+transformer = FunctionTransformer(darken)
+OWN = {
+    "function": darken,
+    "transformer": transformer,
+    "pipeline": make_pipeline(transformer, Quantize(1025)),
+    "mixture": RandomDegradation([darken], n=1),
+    "nested": RandomDegradation([RandomDegradation([transformer], n=1)], n=1),
+}
 
 
-@pytest.mark.parametrize("own", OWN, ids=str)
+@pytest.mark.parametrize("own", OWN.values(), ids=OWN)
 def test_functions_and_transformers_of_arrays_are_damage_too(own):
     images = torch.rand((3, 3, 5, 7), generator=torch.Generator().manual_seed(0))
     before = images.clone()
@@ -215,7 +216,7 @@ def test_our_own_damage_stays_on_the_device(degradation):
     assert not runs_on_cpu(degradation)
 
 
-@pytest.mark.parametrize("own", OWN, ids=str)
+@pytest.mark.parametrize("own", OWN.values(), ids=OWN)
 def test_estimator_learns_to_undo_damage_of_the_users_own(own, photos):
     vae = tiny(degradation=own, max_epochs=20, patch_size=8)
     clone(vae).fit(photos)
