@@ -76,11 +76,14 @@ def some(*pairs, **options):
     return RandomDegradation(list(degradations), **options)
 
 
-def natural_damage(**often):
-    """The damage that the model learns to undo: mostly of one kind, else of several.
+def natural_damage():
+    """The damage that the model learns to undo: mostly of one kind, else of several."""
+    kinds = natural_kinds()
+    return some(*((often, kinds[kind]) for kind, often in KINDS.items()))
 
-    `often` says of some of `KINDS` how often they are instead.
-    """
+
+def natural_kinds():
+    """The kinds of damage by name."""
     noise = some(
         (6, GaussianNoise((0, 55 / 255), clip=False)),
         (6, make_pipeline(GaussianNoise((0, 55 / 255)), Quantize())),
@@ -109,7 +112,7 @@ def natural_damage(**often):
     several = make_pipeline(
         some(*single, (1, small), n=(2, 3)), RandomDegradation([Quantize()], n=(0, 1))
     )
-    kinds = {
+    return {
         "noise": noise,
         "blur": blur,
         "jpeg": jpeg,
@@ -121,7 +124,6 @@ def natural_damage(**often):
         "nothing left": MissingPixels(1.0),
         "several": several,
     }
-    return some(*((n, kinds[kind]) for kind, n in (KINDS | often).items()))
 
 
 class Watch(Callback):

@@ -27,13 +27,13 @@ def gaussian_nll(restored, log_sigma, target):
     return masked(nll, observed).flatten(1).sum(1) / n_values
 
 
-def interval_error(restored, log_sigma, target):
+def interval_error(restored, log_sigma, target, level=COVERAGE):
     """How badly intervals of 90 % fit the target, per value.
 
-    The quantile loss [1]_ of log |residual| at 0.9, for which log(1.645 sigma) is the
-    guess. It is least where 90 % of the values are within 1.645 sigma of what was
-    restored, as those of a Gaussian are; unlike its likelihood, it is not ruled by the
-    few largest residuals.
+    The quantile loss [1]_ of log |residual| at a level, for which log(1.645 sigma) is
+    the guess. At 0.9 it is least where 90 % of the values are within 1.645 sigma of
+    what was restored, as those of a Gaussian are; unlike its likelihood, it is not
+    ruled by the few largest residuals.
 
     References
     ----------
@@ -42,7 +42,7 @@ def interval_error(restored, log_sigma, target):
     observed = target.isfinite()
     residual = (restored - masked(target, observed)).abs().clamp_min(SMALLEST)
     excess = torch.log(residual / REACH) - log_sigma
-    error = torch.maximum(COVERAGE * excess, (COVERAGE - 1) * excess)
+    error = torch.maximum(level * excess, (level - 1) * excess)
     n_values = observed.flatten(1).sum(1).clamp_min(1)
     return masked(error, observed).flatten(1).sum(1) / n_values
 

@@ -184,6 +184,12 @@ def test_natural_is_learned_from_folders_and_goes_on(
     assert len(list(run.glob("*.pt"))) == 1
 
 
+def levels_and_losses(table):
+    """Two columns of what the script prints."""
+    rows = [line.split()[-3:] for line in table.splitlines()[1:]]
+    return zip(*([float(level), float(loss)] for level, loss, _ in rows), strict=True)
+
+
 def test_error_bars_are_learned_from_whole_photographs(
     benchmark, folder, tmp_path, monkeypatch, capsys
 ):
@@ -199,9 +205,12 @@ def test_error_bars_are_learned_from_whole_photographs(
     arguments += ["--pictures", 32, "--steps", 60, "--lr", 0.004, "--jobs", 1]
     monkeypatch.setattr(sys, "argv", [str(each) for each in arguments])
     program.main()
-    lines = capsys.readouterr().out.splitlines()
-    losses = {line.split()[0]: float(line.split()[2]) for line in lines}
-    assert losses["60"] < losses["0"]
+    tables = capsys.readouterr().out.split("kind ")[1:]
+    assert len(tables) == 4  # of both halves, before and after
+    for half in (tables[:2], tables[2:]):
+        (levels, losses), (moved, learned) = map(levels_and_losses, half)
+        assert np.nanmean(learned) < np.nanmean(losses)
+        assert set(levels) == {0.9} != set(moved)
     after = joblib.load(tmp_path / "model.joblib").predict(damaged, return_std=True)
     assert_array_equal(after[0], before[0])
     assert np.abs(np.float32(after[1]) - before[1]).max() > 0
