@@ -8,7 +8,9 @@ goes on, to the step, when the same command is given again, here or where the fo
 the run was copied to; ``--sitting`` ends it by itself after so many minutes. Every
 twentieth photograph is held out: how well its damage is undone is written to
 ``quality.csv`` in the folder of the run as the training goes. ``--start`` begins with
-the weights that ship, or with those of a file that ``colorvae_sk.save`` wrote.
+the weights that ship, or with those of a file that ``colorvae_sk.save`` wrote; where
+they have fewer ``--blocks``, others are appended that do nothing yet. ``--only`` learns
+a single stage; of the restoration, from less of what it leaves to the colours.
 """
 
 import argparse
@@ -20,6 +22,7 @@ from pathlib import Path
 import joblib
 import numpy as np
 import torch
+from joblib import Parallel, delayed
 from protocol import TASKS, read
 from skimage import img_as_ubyte
 from skimage.transform import rescale
@@ -46,10 +49,16 @@ from colorvae_sk import (
     Quantize,
     RandomDegradation,
     SaltPepperNoise,
+    _training,
     ciede2000_error,
+    list_pretrained,
+    load,
+    load_pretrained,
     psnr_score,
+    save,
 )
 from colorvae_sk._net import Schedule, WeightAverage
+from colorvae_sk.networks import LadderVAE
 
 HELD_OUT = 20  # every so many photographs, one
 SCALES = 1, 1, 0.67, 0.5  # each photograph comes in these: details differ by camera
@@ -67,6 +76,20 @@ KINDS = {  # of damage, and how often each of them is
     "nothing left": 0.2,
     "several": 5,
 }
+RESTORATION = {  # the same for the restoration alone
+    "noise": 12,
+    "blur": 2.5,
+    "jpeg": 7,
+    "cast": 0.5,
+    "fade": 0.5,
+    "holes": 5,
+    "small": 0.8,
+    "8 bits": 1,
+    "nothing left": 0.1,
+    "several": 3,
+}
+ALMOST_NOTHING = 1e-9  # of the hours
+YOUNG = 0.02  # scale of the branches of blocks that are appended
 
 
 def some(*pairs, **options):
@@ -76,17 +99,19 @@ def some(*pairs, **options):
     return RandomDegradation(list(degradations), **options)
 
 
-def natural_damage():
+def natural_damage(often=None):
     """The damage that the model learns to undo: mostly of one kind, else of several."""
     kinds = natural_kinds()
-    return some(*((often, kinds[kind]) for kind, often in KINDS.items()))
+    return some(*((n, kinds[kind]) for kind, n in (often or KINDS).items()))
 
 
 def natural_kinds():
     """The kinds of damage by name."""
     noise = some(
-        (6, GaussianNoise((0, 55 / 255), clip=False)),
-        (6, make_pipeline(GaussianNoise((0, 55 / 255)), Quantize())),
+        (4, GaussianNoise((0, 55 / 255), clip=False)),
+        (4, make_pipeline(GaussianNoise((0, 55 / 255)), Quantize())),
+        (2, GaussianNoise((25 / 255, 55 / 255), clip=False)),
+        (3, make_pipeline(GaussianNoise((25 / 255, 55 / 255)), Quantize())),
         (1, PoissonNoise((10, 1000))),
         (1, SaltPepperNoise((0, 0.1))),
     )
@@ -104,7 +129,8 @@ def natural_kinds():
         (1, MissingScratches((1, 8), width=(1, 4))),
         (1, MissingChannels(1)),
     )
-    jpeg, cast = JPEGCompression((5, 95)), ColorCast()
+    jpeg = some((2, JPEGCompression((5, 50))), (1, JPEGCompression((50, 95))))
+    cast = ColorCast()
     fade = some((4, Fade()), (1, Desaturate((0, 1))))
     filters = ("nearest", "bilinear", "bicubic", "area")
     small = Downsample((1, 4), filter=filters)
@@ -220,11 +246,12 @@ def parse(arguments=None):
     parser.add_argument("--watch", type=float, default=10.0, help="minutes between")
     parser.add_argument("--start", help="weights to begin with: a name or a file")
     parser.add_argument("--widths", type=int, nargs="+", default=[48, 96, 128, 192])
-    parser.add_argument("--blocks", type=int, nargs="+", default=[2, 2, 4, 4])
+    parser.add_argument("--blocks", type=int, nargs="+", default=[2, 3, 5, 4])
     parser.add_argument("--patch-size", type=int, default=96)
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--latent-share", type=float, default=0.2)
+    parser.add_argument("--only", choices=LadderVAE.stages, help="learn this stage")
     parser.add_argument("--device", default="auto")
     return parser.parse_args(arguments)
 
@@ -240,7 +267,8 @@ def split(folder):
     """Photographs to learn from, and held-out pictures by name."""
     learned, held_out = split_files(folder)
     pictures = {Path(p).stem: read(p) for p in held_out.paths}
-    return [at_scale(photo, scale) for scale in SCALES for photo in learned], pictures
+    work = (delayed(at_scale)(photo, s) for s in SCALES for photo in learned)
+    return Parallel(n_jobs=-1)(work), pictures
 
 
 def at_scale(photo, scale):
@@ -250,15 +278,45 @@ def at_scale(photo, scale):
     return img_as_ubyte(rescale(photo, scale, anti_aliasing=True, channel_axis=2))
 
 
+def grow(name, n_blocks, file):
+    """Write weights with more blocks, appended to the stacks of each scale."""
+    model = load_pretrained(name) if name in list_pretrained() else load(name)
+    kind, plan = model._blueprint
+    model.n_blocks, model._blueprint = n_blocks, (kind, plan | {"n_blocks": n_blocks})
+    old = model.__getstate__()["_weights"]
+    model._draw_weights()
+    weights = model.__getstate__()["_weights"]
+    for new in weights.keys() - old.keys():
+        if new.endswith(".scale"):
+            weights[new] = np.full_like(weights[new], YOUNG)
+    model._put_weights(weights | old)
+    save(model, file)
+    return str(file)
+
+
+def learn_only(stage):
+    """Give the stages all time but one almost none: a step, whose rate is zero."""
+    for name in _training.SHARES:
+        _training.SHARES[name] = 1.0 if name == stage else ALMOST_NOTHING
+    return 1 - ALMOST_NOTHING if stage == "latents" else ALMOST_NOTHING
+
+
 def build(options, held_out):
     """The estimator, not fitted yet."""
+    start, n_blocks, often = options.start, tuple(options.blocks), KINDS
+    if start is not None:
+        start = grow(start, n_blocks, options.run / "start.safetensors")
+    if options.only is not None:
+        options.latent_share = learn_only(options.only)
+    if options.only == "restoration":
+        often = RESTORATION
     watch = Watch(held_out, options.run / "quality.csv", options.watch)
     sitting = Sitting(time.monotonic() + 60 * options.sitting)
     return ColorVAE(
         widths=tuple(options.widths),
-        n_blocks=tuple(options.blocks),
-        weights=options.start,
-        degradation=natural_damage(),
+        n_blocks=n_blocks,
+        weights=start,
+        degradation=natural_damage(often),
         patch_size=options.patch_size,
         batch_size=options.batch_size,
         latent_share=options.latent_share,

@@ -19,6 +19,7 @@ JOINED = 0.6  # share of the parts that are joined of two pictures
 MANY = 9000  # pictures: enough to learn colours from whole ones
 TOGETHER = 128  # crops are damaged at once: small batches would spend time on overhead
 MOST_PIXELS = 2**19  # of them together
+ON_CUDA = 2**25, 512  # the same, at most, and bytes of free memory for each pixel
 MARGIN = 8  # pixels between what is damaged side by side: blur reaches across
 
 
@@ -111,10 +112,10 @@ class TrainingImages(Dataset):
         if smallest >= 1:
             return self.pictures(positions)
 
-        def choose(n, n_chosen):
+        def near(n, n_chosen):
             return _choose_near(n, n_chosen, rng.uniform(smallest, 1), rng)
 
-        return join_some(self._pictures(positions, choose), rng, self._tile)
+        return join_some(self._pictures(positions, near), rng, self._tile)
 
     def _pictures(self, positions, choose):
         """Tiles of images and targets; `choose` says which, of so many, how many."""
@@ -170,7 +171,14 @@ def join_some(views, rng, tile):
     cuts = np.where(rng.random(n) < JOINED, cuts, width)
     is_other = np.arange(width) >= cuts[:, None, None, None]
     others = rng.permutation(n)
-    return [np.where(is_other, images[others], images) for images in views]
+    return [choose(is_other, images[others], images) for images in views]
+
+
+def choose(mask, images, others):
+    """`numpy.where`, and the same of tensors."""
+    if isinstance(images, torch.Tensor):
+        return torch.where(torch.from_numpy(mask).to(images.device), images, others)
+    return np.where(mask, images, others)
 
 
 def fill_up(image, size):
@@ -220,8 +228,7 @@ class Batches:
         rng = self.source.rng if self.training else np.random.default_rng(0)
         generator = torch.Generator(self.source.device)
         order, begin, n_done = self._start(rng, generator)
-        most = min(TOGETHER, MOST_PIXELS // math.prod(self.dataset.patch_size))
-        n_together = self.batch_size * max(1, most // self.batch_size)
+        n_together = self._n_together
         for start in range(begin, len(order), n_together):
             place = {"order": torch.from_numpy(order), "begin": start}
             place |= {"rng": rng.bit_generator.state, "draws": generator.get_state()}
@@ -235,6 +242,13 @@ class Batches:
                     continue
                 yield lesson, {**place, "n_done": k + 1}
             n_done = 0
+
+    @property
+    def _n_together(self):
+        """Crops that are damaged at once: whole batches."""
+        most = self.source.room // math.prod(self.dataset.patch_size)
+        most = most if self.source.is_cuda else min(most, TOGETHER)
+        return self.batch_size * max(1, most // self.batch_size)
 
     def _start(self, rng, generator):
         """Order of the crops, where in it to begin, and batches not to take again."""
@@ -279,6 +293,8 @@ class BatchSource:
         self.network, self.degrade, self.device = network, degrade, device
         self.rng, self.ahead = np.random.default_rng(seed), ahead
         self.augmentations = augmentations
+        self.is_cuda = torch.device(device).type == "cuda"
+        self.room = room_for_damage(device) if self.is_cuda else MOST_PIXELS
 
     def begin(self, stage, schedule):
         """Serve another stage."""
@@ -340,6 +356,12 @@ def one_ahead(items):
             yield item
 
 
+def room_for_damage(device):
+    """Pixels of crops that CUDA damages at once: each launch costs, however small."""
+    most, bytes_of_pixel = ON_CUDA
+    return min(most, torch.cuda.mem_get_info(device)[0] // bytes_of_pixel)
+
+
 def damage_alike(degrade, views, generator):
     """Damage several views (n, C, H, W) of the same pictures as if they were one."""
     if len(views) == 1:
@@ -360,5 +382,7 @@ def channels_last(images):
 
 
 def to_device(images, device):
-    """An array as a tensor on the device."""
+    """An array as a tensor on the device; a tensor is there already."""
+    if isinstance(images, torch.Tensor):
+        return images
     return torch.from_numpy(images).to(device, non_blocking=True)

@@ -139,6 +139,11 @@ class Images:
             return self._source.image_size(i)
         return self._source[i].shape[:2]
 
+    @property
+    def n_pixels(self):
+        """Pixels of all images together."""
+        return sum(math.prod(self.shape(i)) for i in range(len(self)))
+
     def check_scale(self):
         """Complain of values far out of the range; of files, when they are read."""
         if isinstance(self._source, _OnDemand):

@@ -7,6 +7,7 @@ from ._net import has_fast_bfloat16
 SMALLEST = 16  # rows and columns of a matrix worth orthogonalising
 NEWTON_SCHULZ = 3.4445, -4.7750, 2.0315  # coefficients of the quintic iteration [1]
 N_ITERATIONS = 5
+FIRST_STEPS = 3  # before a step is recorded
 RMS = 0.2  # of an update of AdamW, which the learning rate is made for [2]
 
 
@@ -33,6 +34,14 @@ class MuonAdamW(torch.optim.Optimizer):
     weight_decay : float, default=1e-4
         Decoupled, times the learning rate.
 
+    Attributes
+    ----------
+    max_norm : float or None
+        On CUDA, longer gradients are shortened to this, and no step is taken where they
+        are not finite. All of a step is recorded then, and repeated by a single launch.
+    found_inf : tensor or None
+        Whether the last step was not taken, 1 or 0, as `torch.amp.GradScaler` has it.
+
     References
     ----------
     .. [1] K. Jordan et al.: Muon: An optimizer for hidden layers in neural networks,
@@ -50,16 +59,40 @@ class MuonAdamW(torch.optim.Optimizer):
         is_fused = rest[0].device.type in ("cpu", "cuda")
         options = {"betas": betas, "weight_decay": weight_decay, "fused": is_fused}
         self.adamw = torch.optim.AdamW(rest, lr, **options)
+        self.adamw._warned_capturable_if_run_uncaptured = True  # the first steps are
+        self._make_capturable()
+        self.max_norm = self.found_inf = self._record = None
 
     def step(self, closure=None):
         """Take a step, after the closure, if there is one, has found the gradients."""
         loss = None if closure is None else closure()
-        for group in self.param_groups:
-            self._step_matrices(**group)
-        for group in self.adamw.param_groups:
-            group["lr"] = self.param_groups[0]["lr"]
-        self.adamw.step()
+        if self.max_norm is None:
+            self._step(self.param_groups[0]["lr"])
+        else:
+            learned = [p for p in self._parameters if p.grad is not None]
+            if self._record is None or not self._record.is_of(learned):
+                self._record = Recording(self, learned)
+            self._record.step(self.param_groups[0]["lr"])
         return loss
+
+    @property
+    def _parameters(self):
+        return [p for group in self.param_groups for p in group["params"]]
+
+    def _step(self, lr):
+        for group in self.param_groups:
+            self._step_matrices(**group | {"lr": lr})
+        for group in self.adamw.param_groups:
+            group["lr"] = lr
+        self.adamw.found_inf = self.found_inf
+        self.adamw.step()
+
+    def _step_if_sound(self, learned, lr):
+        """Shorten the gradients of some parameters and take a step, if it is one."""
+        norm = torch.nn.utils.get_total_norm([p.grad for p in learned])
+        torch.nn.utils.clip_grads_with_norm_(learned, self.max_norm, norm)
+        self.found_inf = norm.isfinite().logical_not().float()
+        self._step(lr)
 
     def state_dict(self):
         """The averages, AdamW's too."""
@@ -69,7 +102,14 @@ class MuonAdamW(torch.optim.Optimizer):
         """Go on from there."""
         ours = {k: v for k, v in state_dict.items() if k != "adamw"}
         super().load_state_dict(ours)
+        self._record = None
         self.adamw.load_state_dict(state_dict["adamw"])
+        self._make_capturable()
+
+    def _make_capturable(self):
+        """Let AdamW's steps on CUDA be recorded."""
+        for group in self.adamw.param_groups:
+            group["capturable"] = group["params"][0].is_cuda
 
     @torch.no_grad()
     def _step_matrices(self, params, **options):
@@ -85,10 +125,14 @@ class MuonAdamW(torch.optim.Optimizer):
         """Take a step with parameters of one shape."""
         shape = matrix_shape(params[0])
         gradients = torch.stack([p.grad.reshape(shape) for p in params])
+        if self.found_inf is not None:
+            gradients = torch.where(self.found_inf > 0, 0.0, gradients)
         averages = [self._average(p) for p in params]
         torch._foreach_lerp_(averages, list(gradients), 1 - momentum)
         ahead = gradients.lerp_(torch.stack(averages), momentum)  # Nesterov's
         updates = orthogonalise(ahead) * (-lr * RMS * max(shape) ** 0.5)
+        if self.found_inf is not None:
+            updates *= 1 - self.found_inf
         torch._foreach_mul_(params, 1 - lr * weight_decay)
         parts = [u.reshape(p.shape) for u, p in zip(updates, params, strict=True)]
         torch._foreach_add_(params, parts)
@@ -99,6 +143,53 @@ class MuonAdamW(torch.optim.Optimizer):
             shape = matrix_shape(parameter)
             state["average"] = parameter.new_zeros(shape)
         return state["average"]
+
+
+class Recording:
+    """Steps of an optimiser on CUDA: the first as they are, then one that is repeated.
+
+    Parameters
+    ----------
+    optimizer : MuonAdamW
+        Whose steps.
+    learned : list of tensors
+        Parameters with a gradient.
+    """
+
+    def __init__(self, optimizer, learned):
+        self.optimizer, self.learned = optimizer, learned
+        self.lr = torch.zeros((), device=learned[0].device)
+        self.n_steps, self.graph = 0, None
+
+    def is_of(self, learned):
+        """Whether these are the parameters."""
+        return list(map(id, learned)) == list(map(id, self.learned))
+
+    def step(self, lr):
+        """Take a step with the gradients as they are."""
+        self.lr.fill_(lr)
+        self.n_steps += 1
+        if self.n_steps <= FIRST_STEPS:  # averages are made in these
+            self.optimizer._step_if_sound(self.learned, self.lr)
+            return
+        gradients = [p.grad for p in self.learned]
+        if self.graph is None:
+            self._capture(gradients)
+        torch._foreach_copy_(self.gradients, gradients)
+        self.graph.replay()
+
+    def _capture(self, gradients):
+        """Record a step with gradients that always lie in the same place."""
+        self.gradients = list(map(torch.clone, gradients))
+        self._give(self.gradients)
+        self.graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self.graph, capture_error_mode="thread_local"):
+            self.optimizer._step_if_sound(self.learned, self.lr)
+        self._give(gradients)
+
+    def _give(self, gradients):
+        for parameter, gradient in zip(self.learned, gradients, strict=True):
+            parameter.grad = gradient
 
 
 def matrix_shape(parameter):

@@ -11,6 +11,7 @@ from tqdm.auto import tqdm
 
 from ._batches import Batches
 from ._blocks import may_miss
+from ._compiled import CompiledNetwork
 from ._distortions import squared_error
 from ._parallel import ALONE
 from .losses import LENIENT, per_layer
@@ -20,6 +21,7 @@ ACTIVE = 0.01  # nats per code: a latent unit that costs less says nothing
 SELDOM = 4  # steps: so often the average of the weights takes them in
 SMALLEST = 1e-10  # mean squared error, of 100 dB: equal images have a PSNR too
 MAX_SKIPPED = 10  # steps in a row whose gradient is not finite
+ASKED = 50  # steps: so often a GPU is asked how many of them there were
 BAR = "{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
 
 
@@ -28,12 +30,18 @@ class VAENet(NeuralNet):
     """The skorch net that trains a network of this package, stage by stage.
 
     It differs from skorch's own in that a batch holds the network's arguments, that
-    only the parameters of the stage are learned, in mixed precision if asked for,
-    and that no step waits for its loss to be read. `team` learns it together.
+    only the parameters of the stage are learned, in mixed precision or by a compiled
+    network if asked for, and that no step waits for its loss to be read. `team` learns
+    it together.
     """
 
-    def __init__(self, *args, mixed_precision=False, team=ALONE, **kwargs):
-        self.mixed_precision, self.team = mixed_precision, team
+    compiled_ = None
+
+    def __init__(
+        self, *args, mixed_precision=False, in_one_launch=False, team=ALONE, **kwargs
+    ):
+        self.mixed_precision, self.in_one_launch = mixed_precision, in_one_launch
+        self.team = team
         super().__init__(
             *args,
             iterator_train=Batches,
@@ -56,6 +64,8 @@ class VAENet(NeuralNet):
             parameter.requires_grad_(stage in self.module_.stages_of(name))
         self.module_.zero_grad()  # the stage before has left gradients
         self.stage_ = stage
+        if self.in_one_launch:
+            self.compiled_ = CompiledNetwork(self.module_, self.batch_size)
         self._initialize_optimizer()
         self.sums_ = None
         self.notify("on_train_begin", X=dataset, y=None)
@@ -127,8 +137,10 @@ class VAENet(NeuralNet):
     def infer(self, x, **fit_params):
         """Run the network on a batch's arguments; it answers in float32."""
         kind = torch.device(self.device).type
+        is_plain = self.compiled_ is None or not torch.is_grad_enabled()
+        network = self.module_ if is_plain else self.compiled_
         with torch.autocast(kind, torch.bfloat16, enabled=self.mixed_precision):
-            prediction = self.module_(**x, **fit_params)
+            prediction = network(**x, **fit_params)
         return tuple(part.float() for part in prediction)
 
     def get_loss(self, y_pred, y_true, X=None, training=False):
@@ -347,35 +359,57 @@ class GradientGuard(Resumable):
         self.n_steps_ = self.n_skipped_ = self.n_in_a_row_ = 0
         self.learned_ = learned_parameters(net.module_)  # it takes a while to find them
 
+    def state(self):
+        """How far it has come, in plain values."""
+        return {name: int(count) for name, count in super().state().items()}
+
     def on_grad_computed(self, net, **kwargs):
         parameters = [p for p in self.learned_ if p.grad is not None]
-        norm = torch.nn.utils.get_total_norm([p.grad for p in parameters]).item()
         self.n_steps_ += 1
-        if math.isfinite(norm):
+        if parameters and parameters[0].is_cuda:
+            net.optimizer_.max_norm = self.max_norm  # it need not wait for the norm
+        else:
+            self._guard(parameters)
+
+    def _guard(self, parameters):
+        norm = torch.nn.utils.get_total_norm([p.grad for p in parameters])
+        if math.isfinite(norm.item()):
             self.n_in_a_row_ = 0
             if norm > self.max_norm:
-                shorter = torch.tensor(norm)
-                torch.nn.utils.clip_grads_with_norm_(parameters, self.max_norm, shorter)
+                torch.nn.utils.clip_grads_with_norm_(parameters, self.max_norm, norm)
             return
         for parameter in parameters:
             parameter.grad = None
         self.n_skipped_ += 1
         self.n_in_a_row_ += 1
-        if self.n_in_a_row_ > MAX_SKIPPED:
-            self._give_up()
+        self._give_up_in_time()
+
+    def on_batch_end(self, net, training, **kwargs):
+        """Count what a GPU has skipped, which is asked for it seldom."""
+        found_inf = getattr(net.optimizer_, "found_inf", None)
+        if not training or found_inf is None:
+            return
+        self.n_skipped_ = self.n_skipped_ + found_inf
+        self.n_in_a_row_ = (self.n_in_a_row_ + 1) * found_inf
+        if self.n_steps_ % ASKED == 0:
+            self._give_up_in_time()
 
     def on_epoch_end(self, net, **kwargs):
-        net.history.record("n_skipped", self.n_skipped_)
+        net.history.record("n_skipped", int(self.n_skipped_))
 
     def on_train_end(self, net, **kwargs):
         self.learned_ = None
-        if 0 < self.n_steps_ == self.n_skipped_:
+        if 0 < self.n_steps_ == int(self.n_skipped_):
+            self._give_up()
+
+    def _give_up_in_time(self):
+        if self.n_in_a_row_ > MAX_SKIPPED:
             self._give_up()
 
     def _give_up(self):
         raise FloatingPointError(
-            f"The loss was not finite in {self.n_in_a_row_} steps in a row. Pass a "
-            "lower lr or beta, and look for extreme values in the images."
+            f"The loss was not finite in {int(self.n_in_a_row_)} steps in a row. Pass "
+            "a lower lr or beta, and look for extreme values in the images."
         )
 
 

@@ -12,6 +12,7 @@ from skorch.helper import predefined_split
 
 from ._batches import BatchSource, TrainingImages
 from ._checkpoint import Checkpoint, keep, read
+from ._compiled import pays_to_compile
 from ._distortions import OF_CELLS
 from ._muon import MuonAdamW
 from ._net import (
@@ -25,6 +26,7 @@ from ._net import (
     plain,
 )
 from ._parallel import find_team, is_first
+from ._resident import ResidentImages, have_room
 from .augmentations import BaseAugmentation, RandomFlip, RandomQuarterTurn
 from .degradations import as_degrader, blind_row_degradation, runs_on_cpu
 from .losses import STRICT, NegativeELBO
@@ -74,6 +76,7 @@ class TrainingMixin:
                 iterator_train__source=source,
                 iterator_valid__source=source,
                 callbacks=self._stage_callbacks(schedule, file, n_done),
+                in_one_launch=pays_to_compile(self._device, schedule),
                 team=team,
             )
             net.learn_stage(stage, dataset, epochs, progress)
@@ -165,11 +168,14 @@ class TrainingMixin:
                     "early_stopping=False."
                 )
         looks_far = bool(self.net_.module_.global_stages)
+        kind = TrainingImages
         options = {"patch_size": self.patch_size_, "with_pictures": looks_far}
-        learning = TrainingImages(images, target, order[n_held_out:], **options)
+        if not images.is_lazy and have_room(self._device, images, target):
+            kind, options["device"] = ResidentImages, self._device
+        learning = kind(images, target, order[n_held_out:], **options)
         if n_held_out == 0:
             return learning, None
-        return learning, TrainingImages(images, target, order[:n_held_out], **options)
+        return learning, kind(images, target, order[:n_held_out], **options)
 
     def _stage_callbacks(self, schedule, file, n_done):
         team = schedule.team
