@@ -268,7 +268,7 @@ def split(folder):
     learned, held_out = split_files(folder)
     pictures = {Path(p).stem: read(p) for p in held_out.paths}
     work = (delayed(at_scale)(photo, s) for s in SCALES for photo in learned)
-    return Parallel(n_jobs=-1)(work), pictures
+    return Parallel(n_jobs=-1, prefer="threads")(work), pictures
 
 
 def at_scale(photo, scale):

@@ -338,6 +338,13 @@ class SigmaHead(nn.Module):
 
     def forward(self, features, context):
         shifts = self.context(context.detach())[..., None, None].chunk(2, dim=1)
+        strips = strips_of(features, slice(0, features.shape[2]))
+        if torch.is_grad_enabled() or len(strips) == 1:
+            return self._log_sigma(features, shifts)
+        parts = [self._log_sigma(features[:, :, rows], shifts) for rows in strips]
+        return torch.cat(parts, dim=2)
+
+    def _log_sigma(self, features, shifts):
         features = self.bounded(FEATURE_SCALE * features.detach())
         features = F.softsign(features.add_(shifts[0]))
         features = gate(self.wide(features).add_(shifts[1]))

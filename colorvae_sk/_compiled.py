@@ -7,7 +7,7 @@ from importlib.util import find_spec
 
 import torch
 
-LEAST_STEPS, LEAST_SECONDS = 3000, 200  # of a stage: compiling takes a minute or two
+LEAST_STEPS, LEAST_SECONDS = 5000, 200  # of a stage: compiling takes up to 100 s
 
 
 def pays_to_compile(device, schedule):

@@ -8,13 +8,17 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pytest
-from numpy.testing import assert_array_equal
+import torch
+from helpers import tiny
+from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 
 from colorvae_sk import (
     ColorVAE,
     GaussianNoise,
     _checkpoint,
+    _training,
+    load,
     load_photos,
     psnr_score,
     save,
@@ -182,6 +186,30 @@ def test_natural_is_learned_from_folders_and_goes_on(
     assert header == "stage,hours,task,PSNR,CIEDE2000"
     assert len(rows) % 8 == 0 < len(rows)
     assert len(list(run.glob("*.pt"))) == 1
+
+
+def test_restoration_alone_is_learned_by_a_network_that_has_grown(
+    benchmark, folder, tmp_path, monkeypatch
+):
+    program = benchmark("train_natural")
+    monkeypatch.setattr(program, "HELD_OUT", 3)
+    monkeypatch.setattr(_training, "SHARES", dict(_training.SHARES))
+    photos = [photo[None, ::5, ::5] for photo in load_photos()]
+    start = tiny(max_epochs=1, degradation=None).fit(photos[0])
+    save(start, tmp_path / "start")
+    run = tmp_path / "run"
+    arguments = ["train_natural.py", folder, "--run", run, "--hours", "0.0015"]
+    arguments += ["--start", tmp_path / "start", "--blocks", 2, 1]
+    arguments += ["--only", "restoration", "--patch-size", 16, "--device", "cpu"]
+    monkeypatch.setattr(sys, "argv", [str(each) for each in arguments])
+    program.main()
+    grown, model = load(run / "start.safetensors"), joblib.load(run / "model.joblib")
+    assert grown.n_blocks == model._blueprint[1]["n_blocks"] == (2, 1)
+    assert_allclose(grown.transform(photos[1]), start.transform(photos[1]), atol=3)
+    old, new = (vae.net_.module_.state_dict() for vae in (grown, model))
+    changed = {name for name in old if not torch.equal(old[name], new[name])}
+    assert "blocks.0.1.look_out.weight" in changed
+    assert not any("colour" in name or "latent" in name for name in changed)
 
 
 def levels_and_losses(table):

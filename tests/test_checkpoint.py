@@ -134,10 +134,12 @@ def test_fit_goes_on_after_its_process_was_killed(tmp_path):
     script = f"""
         import os, signal
         import numpy as np
+        import torch
         from colorvae_sk import ColorVAE, GaussianNoise, _checkpoint
         from skorch.callbacks import Callback
 
         _checkpoint.EVERY = _checkpoint.PATIENCE = 0
+        torch.set_num_threads({torch.get_num_threads()})
 
         class Kill(Callback):
             def on_batch_begin(self, net, **kwargs):

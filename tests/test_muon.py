@@ -140,3 +140,62 @@ def test_a_step_without_gradients_changes_nothing():
     before = copy.deepcopy(net)
     MuonAdamW(net.parameters(), 0.01).step()
     assert all(change.abs().max() == 0 for change in changes(net, before))
+
+
+# ---------------------------------------------------------------- guarded steps
+def guarded_step(net, optimizer, spoil=False):
+    """A step with the gradient of one batch, as on CUDA."""
+    images = torch.randn(5, 16, 4, 4, generator=torch.Generator().manual_seed(1))
+    net.zero_grad()
+    net(images).square().mean().backward()
+    learned = list(net.parameters())
+    if spoil:
+        learned[3].grad.view(-1)[0] = torch.nan
+    optimizer._step_if_sound(learned, optimizer.param_groups[0]["lr"])
+
+
+def test_step_that_is_not_finite_changes_nothing():
+    net = network()
+    optimizer = MuonAdamW(net.parameters(), lr=0.01, weight_decay=0)
+    optimizer.max_norm = 1.0
+    before = copy.deepcopy(net)
+    guarded_step(net, optimizer, spoil=True)
+    assert optimizer.found_inf == 1
+    assert all(change.abs().max() == 0 for change in changes(net, before))
+    guarded_step(net, optimizer)
+    assert optimizer.found_inf == 0
+    for change in changes(net, before):
+        assert change.isfinite().all() and change.abs().max() > 0
+
+
+def test_guarded_step_is_one_with_a_shorter_gradient():
+    one, other = network(), network()
+    optimizers = [MuonAdamW(net.parameters(), lr=0.01) for net in (one, other)]
+    optimizers[0].max_norm = 1e-3
+    for _ in range(3):
+        guarded_step(one, optimizers[0])
+        images = torch.randn(5, 16, 4, 4, generator=torch.Generator().manual_seed(1))
+        other.zero_grad()
+        other(images).square().mean().backward()
+        torch.nn.utils.clip_grad_norm_(other.parameters(), 1e-3)
+        assert optimizers[0].max_norm == 1e-3
+        optimizers[1].step()
+    for a, b in zip(one.parameters(), other.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_recorded_steps_are_those_on_the_cpu():
+    one, other = network().cuda(), network()
+    for net in (one, other):
+        optimizer = MuonAdamW(net.parameters(), lr=0.01)
+        optimizer.max_norm = 1e9 if net is one else None
+        for k in range(8):
+            optimizer.param_groups[0]["lr"] = 0.01 / (k + 1)
+            images = torch.ones(5, 16, 4, 4, device=next(net.parameters()).device)
+            net.zero_grad()
+            net(images * (k + 1)).square().mean().backward()
+            optimizer.step()
+    for a, b in zip(one.parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(a.cpu(), b, rtol=0.05, atol=2e-3)

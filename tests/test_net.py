@@ -87,14 +87,13 @@ def learn(
     net = VAENet(
         network,
         NegativeELBO,
-        optimizer=torch.optim.SGD,
         lr=lr,
         batch_size=1,
         iterator_train__source=source,
         iterator_valid__source=source,
         callbacks=callbacks,
         verbose=0,
-        **{"train_split": None} | options,
+        **{"train_split": None, "optimizer": torch.optim.SGD} | options,
     ).initialize()
     data = dataset(X, target * X)
     net.learn_stage(stage, data, epochs)
@@ -259,6 +258,46 @@ def test_stage_without_a_single_good_step_is_an_error():
 def test_a_good_step_between_starts_the_count_anew():
     net = learn([Spoil(lambda step: step % 11 != 10), GradientGuard()], n_batches=40)
     assert net.history[-1, "n_skipped"] == 37
+
+
+class Report(Callback):
+    """Tell of steps that an optimiser on CUDA did not take."""
+
+    def __init__(self, is_bad):
+        self.is_bad = is_bad
+
+    def on_train_begin(self, net, **kwargs):
+        self.step_ = 0
+
+    def on_batch_end(self, net, **kwargs):
+        net.optimizer_.found_inf = torch.tensor(float(self.is_bad(self.step_)))
+        self.step_ += 1
+
+
+class ForgetfulSGD(torch.optim.SGD):
+    """It takes no notice of what it is told of the step before."""
+
+    def step(self, closure=None):
+        self.found_inf = None
+        return super().step(closure)
+
+
+def test_steps_that_a_gpu_did_not_take_are_counted():
+    guard = GradientGuard()
+    reports = Report(lambda step: step in (2, 3, 7))
+    net = learn([reports, guard], optimizer=ForgetfulSGD)
+    assert net.history[-1, "n_skipped"] == 3
+    state = dict(net.callbacks_)["GradientGuard"].state()
+    assert state == {"n_steps_": 10, "n_skipped_": 3, "n_in_a_row_": 0}
+    assert all(type(count) is int for count in state.values())
+
+
+def test_a_gpu_is_asked_now_and_then_whether_it_takes_any_steps(monkeypatch):
+    monkeypatch.setattr(_net, "ASKED", 6)
+    monkeypatch.setattr(GradientGuard, "_guard", lambda self, parameters: None)
+    with pytest.raises(FloatingPointError, match="not finite in 15 steps in a row"):
+        callbacks = [Report(lambda step: step > 2), GradientGuard()]
+        learn(callbacks, n_batches=40, optimizer=ForgetfulSGD)
 
 
 def test_long_gradients_are_shortened():
