@@ -493,7 +493,9 @@ def test_gate_is_a_product_and_knows_its_gradient():
     assert torch.autograd.gradcheck(gate, features)
 
 
-def test_pointwise_convolution_is_a_1x1_convolution_in_any_precision():
+@pytest.mark.parametrize("by_onednn", [True, False])
+def test_pointwise_convolution_is_a_1x1_convolution(by_onednn, monkeypatch):
+    monkeypatch.setattr(_blocks, "product_is_slow", lambda: by_onednn)
     layer = initialise(PointwiseConv(6, 4), torch.Generator())
     features = noise_images((3, 5), n_channels=6)
     with torch.autocast("cpu", torch.bfloat16):
@@ -503,7 +505,9 @@ def test_pointwise_convolution_is_a_1x1_convolution_in_any_precision():
         torch.testing.assert_close(layer(features.to(kind)), wanted)
 
 
-def test_pointwise_convolution_knows_its_gradient():
+@pytest.mark.parametrize("by_onednn", [True, False])
+def test_pointwise_convolution_knows_its_gradient(by_onednn, monkeypatch):
+    monkeypatch.setattr(_blocks, "product_is_slow", lambda: by_onednn)
     layer = initialise(PointwiseConv(6, 4, bias=False), torch.Generator())
     features = noise_images((3, 5), n_channels=6).float().requires_grad_()
     ours = torch.autograd.grad(layer(features).square().sum(), layer.weight)
@@ -532,7 +536,7 @@ def test_strips_of_a_block_join_without_seams(size, monkeypatch):
     whole = block(features)
     monkeypatch.setattr(_blocks, "STRIP", 1)
     with torch.no_grad():
-        joined = block(features)
+        joined = block(features.clone())
     assert_allclose(joined, whole.detach(), rtol=0, atol=1e-12)
 
 
@@ -545,8 +549,20 @@ def test_area_of_a_block_is_a_part_of_the_whole(strip, monkeypatch):
     with torch.no_grad():
         whole = block(features)
         monkeypatch.setattr(_blocks, "STRIP", strip)
-        part = block(features, area)
+        part = block(features.clone(), area)
     assert_allclose(part, whole[..., *area], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("capability", "is_slow"),
+    [("AVX512", True), ("AVX512_VNNI", True), ("AVX2", False), ("DEFAULT", False)],
+)
+def test_onednn_mixes_channels_on_wide_processors_only(
+    capability, is_slow, monkeypatch
+):
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
+    assert _blocks.product_is_slow.__wrapped__() == is_slow
 
 
 @pytest.mark.parametrize(("start", "stop"), [(0, 1), (1, 8), (0, 9), (3, 100)])
