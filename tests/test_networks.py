@@ -493,9 +493,7 @@ def test_gate_is_a_product_and_knows_its_gradient():
     assert torch.autograd.gradcheck(gate, features)
 
 
-@pytest.mark.parametrize("by_onednn", [True, False])
-def test_pointwise_convolution_is_a_1x1_convolution(by_onednn, monkeypatch):
-    monkeypatch.setattr(_blocks, "product_is_slow", lambda: by_onednn)
+def test_pointwise_convolution_is_a_1x1_convolution_in_any_precision():
     layer = initialise(PointwiseConv(6, 4), torch.Generator())
     features = noise_images((3, 5), n_channels=6)
     with torch.autocast("cpu", torch.bfloat16):
@@ -505,9 +503,7 @@ def test_pointwise_convolution_is_a_1x1_convolution(by_onednn, monkeypatch):
         torch.testing.assert_close(layer(features.to(kind)), wanted)
 
 
-@pytest.mark.parametrize("by_onednn", [True, False])
-def test_pointwise_convolution_knows_its_gradient(by_onednn, monkeypatch):
-    monkeypatch.setattr(_blocks, "product_is_slow", lambda: by_onednn)
+def test_pointwise_convolution_knows_its_gradient():
     layer = initialise(PointwiseConv(6, 4, bias=False), torch.Generator())
     features = noise_images((3, 5), n_channels=6).float().requires_grad_()
     ours = torch.autograd.grad(layer(features).square().sum(), layer.weight)
@@ -551,18 +547,6 @@ def test_area_of_a_block_is_a_part_of_the_whole(strip, monkeypatch):
         monkeypatch.setattr(_blocks, "STRIP", strip)
         part = block(features.clone(), area)
     assert_allclose(part, whole[..., *area], rtol=0, atol=1e-12)
-
-
-@pytest.mark.parametrize(
-    ("capability", "is_slow"),
-    [("AVX512", True), ("AVX512_VNNI", True), ("AVX2", False), ("DEFAULT", False)],
-)
-def test_onednn_mixes_channels_on_wide_processors_only(
-    capability, is_slow, monkeypatch
-):
-    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
-    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
-    assert _blocks.product_is_slow.__wrapped__() == is_slow
 
 
 @pytest.mark.parametrize(("start", "stop"), [(0, 1), (1, 8), (0, 9), (3, 100)])
