@@ -536,6 +536,20 @@ def test_strips_of_a_block_join_without_seams(size, monkeypatch):
     assert_allclose(joined, whole.detach(), rtol=0, atol=1e-12)
 
 
+def test_nothing_is_written_over_that_the_ladder_still_needs(monkeypatch):
+    network, images = stirred("ladder", None), noise_images((9, 14))
+    damaged = with_holes(images)
+    noise = draw_noise(network, images)
+    ways = [{}, {"noise": noise}, {"target": images, "noise": noise}]
+    wholes = [network(damaged, **way) for way in ways]
+    monkeypatch.setattr(_blocks, "STRIP", 1)
+    for way, whole in zip(ways, wholes, strict=True):
+        with torch.no_grad():
+            by_strips = network(damaged, **way)
+        for ours, theirs in zip(by_strips, whole, strict=True):
+            assert_allclose(ours, theirs.detach(), rtol=0, atol=1e-10)
+
+
 @pytest.mark.parametrize("strip", [1, 2**21])
 def test_area_of_a_block_is_a_part_of_the_whole(strip, monkeypatch):
     generator = torch.Generator().manual_seed(1)
