@@ -269,14 +269,14 @@ def find_levels(head, learned, folds, options):
         Pupil(head, [learned, join(folds[:k] + folds[k + 1 :])], options.lr)
         for k in range(FOLDS)
     ]
-    for step in range(1, options.steps + 1):
+    for step in range(options.steps):
+        if step % LOOK == 0 and step > 0:
+            shares = look_at_all([p.average for p in pupils], learned, folds)[1]
+            levels += PATIENCE * (COVERAGE - shares).nan_to_num(0.0)
+            levels.clamp_(0.5, 0.99)
         for pupil in pupils:
             pupil.step(levels, step / options.steps)
-        if step % LOOK == 0 or step == options.steps:
-            heads = [pupil.average for pupil in pupils]
-            seen = look_at_all(heads, learned, folds)
-            levels += PATIENCE * (COVERAGE - seen[1]).nan_to_num(0.0)
-            levels.clamp_(0.5, 0.99)
+    seen = look_at_all([p.average for p in pupils], learned, folds)
     report(levels, seen)
     return levels
 
@@ -330,7 +330,7 @@ def main():
     head = model.net_.module_.sigma
     levels = find_levels(head, learned, folds, options)
     pupil = Pupil(head, [learned, join(folds)], options.lr)
-    for step in range(1, options.steps + 1):
+    for step in range(options.steps):
         pupil.step(levels, step / options.steps)
     head.load_state_dict(pupil.average.state_dict())
     joblib.dump(model, options.run / "model.joblib")

@@ -172,20 +172,23 @@ class GatedBlock(nn.Module):
         strips = strips_of(features, rows)
         if area is None and (torch.is_grad_enabled() or len(strips) == 1):
             return self._mixed(features, self.look_out(gate(self.look(features))))
-        place, ready = slice(0, 0), features[..., :0, columns]
+        place, ready = slice(0, 0), features[..., :0, :]
         for strip in strips:
-            part = self._strip(features, strip, columns)
-            features[..., place, columns] = ready  # its last row was still looked at
+            part = self._strip(features, strip)
+            features[..., place, :] = ready  # its last row was still looked at
             place, ready = strip, part
-        features[..., place, columns] = ready
+        features[..., place, :] = ready
         return features[..., rows, columns]
 
-    def _strip(self, features, rows, columns):
-        """This part of the result, from itself and its neighbours."""
+    def _strip(self, features, rows):
+        """These rows of the result, from themselves and their neighbours.
+
+        Rows lie in a piece in memory, where columns would have to be copied.
+        """
         above = max(rows.start - 1, 0)
         seen = gate(self.look(features[..., above : rows.stop + 1, :]))
-        seen = seen[..., rows.start - above : rows.stop - above, columns]
-        return self._mixed(features[..., rows, columns], self.look_out(seen))
+        seen = seen[..., rows.start - above : rows.stop - above, :]
+        return self._mixed(features[..., rows, :], self.look_out(seen))
 
     def _mixed(self, features, branch):
         """The features with the first branch, and then the second, added."""
