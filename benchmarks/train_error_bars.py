@@ -12,14 +12,12 @@ they alone are given other colours. Of each, what the head of the error bars rea
 what it is to tell are kept in the folder RUN, at random places. Then the head alone
 learns from these, many photographs at a time.
 
-It does so twice. First five heads learn side by side, each with another fifth of the
-held-out photographs kept aside, and how well intervals hold these is printed. Some
-damage goes unseen, a cast mostly: intervals of what looks clean are too wide then, and
-those of a cast too narrow. So the level of the quantile loss, the same for all five, is
-moved for each kind of damage until intervals hold 90 %: of the photographs kept aside,
-where it depends on colours, and else of the learned ones, which are many, and of which
-no more is known. With these levels another head learns from all. Given again, the
-command goes on with the photographs that are still to be restored.
+It does so three times. The first two times every other held-out photograph is kept
+aside, and how well intervals hold these is printed. Some damage goes unseen, a cast
+mostly: intervals of what looks clean are too wide then, and those of a cast too narrow.
+So the level of the quantile loss is moved for each kind of damage until intervals hold
+90 % of the photographs kept aside. With these levels the head learns from all. Given
+again, the command goes on with the photographs that are still to be restored.
 """
 
 import argparse
@@ -34,42 +32,23 @@ import torch
 from joblib import Parallel, delayed
 from table import print_table
 from torch.nn import functional as F
-from train_natural import SCALES, at_scale, natural_kinds, some, split_files
+from train_natural import KINDS, SCALES, at_scale, natural_kinds, split_files
 
-from colorvae_sk import (
-    Desaturate,
-    Fade,
-    JPEGCompression,
-    MissingChannels,
-    MissingPixels,
-    MissingScratches,
-    list_pretrained,
-    load,
-    load_pretrained,
-)
+from colorvae_sk import MissingPixels, list_pretrained, load, load_pretrained
 from colorvae_sk._muon import MuonAdamW
 from colorvae_sk._storage import replace_file
 from colorvae_sk.degradations import as_degrader
 from colorvae_sk.losses import COVERAGE, REACH, interval_error
 
-OFTEN = {  # kinds of damage that have a level of their own
-    "noise": 9,
+OFTEN = KINDS | {
     "blur": 2.5,
-    "jpeg": 5,
     "cast": 4,
     "fade": 3,
-    "desaturated": 0.6,
     "few holes": 2,
-    "pixels": 1.5,
-    "blocks": 1.5,
-    "other holes": 0.7,
-    "small": 0.8,
     "8 bits": 2,
     "nothing left": 0.2,
     "several": 1.5,
 }
-LEARNED = "noise", "blur", "jpeg", "pixels", "blocks", "small"  # enough to find levels
-FOLDS = 5  # of the photographs held out
 PLACES = 1000  # of 2 x 2 pixels, kept of each photograph
 SMALLEST = 0.7  # part of the sides that is restored
 PART = 50  # photographs that are restored by a process at a time
@@ -108,18 +87,18 @@ def open_model(name):
 def write_parts(options):
     """Restore photographs, part by part, and keep what is learned from.
 
-    Gives the files of learned photographs, and of the folds of those held out.
+    Gives the files of learned photographs, and of the two halves of those held out.
     """
-    n_parts = FOLDS * -(-options.pictures // (2 * FOLDS * PART))
+    n_parts = 2 * -(-options.pictures // (4 * PART))
     todo = [("learned", k) for k in range(n_parts)]
-    todo += [(f"held-out-{k % FOLDS}", k) for k in range(n_parts)]
+    todo += [(f"held-out-{k % 2}", k) for k in range(n_parts)]
     files = [options.run / f"{kind}-{k}.npz" for kind, k in todo]
     waiting = [
         (*each, f) for each, f in zip(todo, files, strict=True) if not f.exists()
     ]
     work = (delayed(write_part)(options, *each) for each in waiting)
     Parallel(n_jobs=options.jobs, verbose=1)(work)
-    sources = "learned", *(f"held-out-{k}" for k in range(FOLDS))
+    sources = "learned", "held-out-0", "held-out-1"
     return [[f for f in files if f.name.startswith(source)] for source in sources]
 
 
@@ -127,7 +106,7 @@ def write_part(options, source, part, file):
     """Restore some photographs, and write down what the head reads of them."""
     torch.set_num_threads(1)
     learned, held_out = split_files(options.folder)
-    photos = learned if source == "learned" else held_out[part % FOLDS :: FOLDS]
+    photos = learned if source == "learned" else held_out[part % 2 :: 2]
     rng = np.random.default_rng([part, source == "learned"])
     network = open_model(options.model).net_.module_.eval()
     samples = [
@@ -141,7 +120,8 @@ def write_part(options, source, part, file):
 
 def pairs(photos, rng):
     """Damaged and clean parts of photographs, and the kind of the damage."""
-    kinds = kinds_of_damage()
+    kinds = natural_kinds()
+    kinds["few holes"] = MissingPixels((0, 0.1), size=(2, 32))
     chances = np.array([OFTEN[kind] for kind in OFTEN])
     generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
     for _ in range(PART):
@@ -151,25 +131,6 @@ def pairs(photos, rng):
         kind = rng.choice(len(chances), p=chances / chances.sum())
         degrade = as_degrader(kinds[list(OFTEN)[kind]], as_rows=False)
         yield degrade(clean, generator), clean, kind
-
-
-def kinds_of_damage():
-    """Those that the model learned to undo, told apart further."""
-    return natural_kinds() | {
-        "jpeg": some(
-            (2, JPEGCompression((5, 20))),
-            (2, JPEGCompression((20, 50))),
-            (1, JPEGCompression((50, 95))),
-        ),
-        "fade": Fade(),
-        "desaturated": Desaturate((0, 1)),
-        "few holes": MissingPixels((0, 0.1), size=(2, 32)),
-        "pixels": MissingPixels((0, 0.9)),
-        "blocks": MissingPixels((0, 0.6), size=(2, 32)),
-        "other holes": some(
-            (1, MissingScratches((1, 8), width=(1, 4))), (1, MissingChannels(1))
-        ),
-    }
 
 
 def some_part(photo, rng):
@@ -223,80 +184,34 @@ def by_kind(values, kinds):
     return torch.stack([values[kinds == k].mean() for k in range(len(OFTEN))])
 
 
-class Pupil:
-    """A head that learns, and the running average of it.
+def learn(head, sources, levels, options, aside=None):
+    """Learn the head, equally from all sources, with a level for each kind of damage.
 
-    Parameters
-    ----------
-    head : SigmaHead
-        To begin with.
-    sources : list of Lesson
-        To learn from, equally from each.
-    lr : float
-        At the start.
+    Gives the running average of the head, and the levels: where photographs are kept
+    aside, these are moved until intervals hold them.
     """
-
-    def __init__(self, head, sources, lr):
-        self.head = copy.deepcopy(head).requires_grad_(True)
-        self.average = copy.deepcopy(head)
-        self.sources, self.lr = sources, lr
-        self.optimizer = MuonAdamW(list(self.head.parameters()), lr=lr)
-        self.rng = np.random.default_rng(0)
-
-    def step(self, levels, done):
-        """Learn from a batch, when this part of all steps is done."""
-        features, about, residual, kind = draw(self.sources, self.rng)
-        log_sigma = self.head(features[..., None], about)[..., 0]
+    head = copy.deepcopy(head).requires_grad_(True)
+    average, levels = copy.deepcopy(head), levels.clone()
+    optimizer = MuonAdamW(list(head.parameters()), lr=options.lr)
+    rng = np.random.default_rng(0)
+    for step in range(options.steps):
+        features, about, residual, kind = draw(sources, rng)
+        log_sigma = head(features[..., None], about)[..., 0]
         level = levels[kind, None, None]
         interval_error(0.0, log_sigma, residual, level).mean().backward()
-        for group in self.optimizer.param_groups:
-            group["lr"] = 0.5 * self.lr * (1 + np.cos(np.pi * done))
-        self.optimizer.step()
-        self.head.zero_grad()
+        for group in optimizer.param_groups:
+            group["lr"] = 0.5 * options.lr * (1 + np.cos(np.pi * step / options.steps))
+        optimizer.step()
+        head.zero_grad()
         with torch.no_grad():
-            couples = zip(
-                self.average.parameters(), self.head.parameters(), strict=True
-            )
+            couples = zip(average.parameters(), head.parameters(), strict=True)
             for mean, parameter in couples:
                 mean.lerp_(parameter, 1 - EMA)
-
-
-def find_levels(head, learned, folds, options):
-    """Levels for each kind of damage at which intervals hold what they should."""
-    levels = torch.full((len(OFTEN),), COVERAGE)
-    report(levels, look_at_all([head] * FOLDS, learned, folds))
-    pupils = [
-        Pupil(head, [learned, join(folds[:k] + folds[k + 1 :])], options.lr)
-        for k in range(FOLDS)
-    ]
-    for step in range(options.steps):
-        if step % LOOK == 0 and step > 0:
-            shares = look_at_all([p.average for p in pupils], learned, folds)[1]
-            levels += PATIENCE * (COVERAGE - shares).nan_to_num(0.0)
+        if aside is not None and step % LOOK == LOOK - 1:
+            missed = COVERAGE - by_kind(look(average, aside)[1], aside.kind)
+            levels += PATIENCE * missed.nan_to_num(0.0)
             levels.clamp_(0.5, 0.99)
-        for pupil in pupils:
-            pupil.step(levels, step / options.steps)
-    seen = look_at_all([p.average for p in pupils], learned, folds)
-    report(levels, seen)
-    return levels
-
-
-def look_at_all(heads, learned, folds):
-    """Loss and coverage of each kind: of the folds by their heads, or of the learned.
-
-    Of the learned ones a fifth by each head.
-    """
-    of_learned = [learned.take(slice(k, None, FOLDS)) for k in range(FOLDS)]
-    of_learned, of_folds = (look_by_kind(heads, x) for x in (of_learned, folds))
-    use_learned = torch.tensor([kind in LEARNED for kind in OFTEN])
-    return torch.where(use_learned, of_learned, of_folds)
-
-
-def look_by_kind(heads, lessons):
-    """Means of loss and coverage (2, n_kinds) of lessons, each by its head."""
-    seen = [look(head, x) for head, x in zip(heads, lessons, strict=True)]
-    kinds = torch.cat([x.kind for x in lessons])
-    return torch.stack([by_kind(torch.cat(x), kinds) for x in zip(*seen, strict=True)])
+    return average, levels
 
 
 def draw(sources, rng):
@@ -306,9 +221,10 @@ def draw(sources, rng):
     return join([s.take(k) for s, k in zip(sources, chosen, strict=True)])
 
 
-def report(levels, seen):
-    """Print how well heads fit."""
-    rows = zip(OFTEN, levels.tolist(), *seen.tolist(), strict=True)
+def report(head, levels, aside):
+    """Print how well a head fits photographs that it has not seen."""
+    loss, share = (by_kind(x, aside.kind).tolist() for x in look(head, aside))
+    rows = zip(OFTEN, levels.tolist(), loss, share, strict=True)
     columns = "kind", "level", "loss", "held"
     print_table([dict(zip(columns, row, strict=True)) for row in rows])
 
@@ -325,14 +241,19 @@ def main():
     parser.add_argument("--jobs", type=int, default=-1, help="processes")
     options = parser.parse_args()
     options.run.mkdir(parents=True, exist_ok=True)
-    learned, *folds = map(read_parts, write_parts(options))
+    learned, *halves = map(read_parts, write_parts(options))
     model = open_model(options.model)
     head = model.net_.module_.sigma
-    levels = find_levels(head, learned, folds, options)
-    pupil = Pupil(head, [learned, join(folds)], options.lr)
-    for step in range(options.steps):
-        pupil.step(levels, step / options.steps)
-    head.load_state_dict(pupil.average.state_dict())
+    levels, found = torch.full((len(OFTEN),), COVERAGE), []
+    for half, aside in zip(halves, halves[::-1], strict=True):
+        report(head, levels, aside)
+        trial, moved = learn(head, (learned, half), levels, options, aside)
+        report(trial, moved, aside)
+        found.append(moved)
+    levels = torch.stack(found).mean(0)
+    head.load_state_dict(
+        learn(head, (learned, join(halves)), levels, options)[0].state_dict()
+    )
     joblib.dump(model, options.run / "model.joblib")
 
 

@@ -537,8 +537,8 @@ def test_strips_of_a_block_join_without_seams(size, monkeypatch):
 
 
 def test_nothing_is_written_over_that_the_ladder_still_needs(monkeypatch):
-    network, images = stirred("ladder", None), noise_images((9, 14))
-    damaged = with_holes(images)
+    network, images = stirred("ladder", None), noise_images((90, 14))
+    damaged = with_holes(images)  # of several strips at each scale
     noise = draw_noise(network, images)
     ways = [{}, {"noise": noise}, {"target": images, "noise": noise}]
     wholes = [network(damaged, **way) for way in ways]
