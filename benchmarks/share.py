@@ -112,7 +112,7 @@ def main():
             vae,
             options.repeats,
         ),
-        compare("one large", large_one, options.megapixels, vae, 1),
+        compare("one large", large_one, options.megapixels, vae, options.repeats),
     ]
     print_table(rows)
 

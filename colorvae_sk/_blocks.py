@@ -163,22 +163,25 @@ class GatedBlock(nn.Module):
         self.mix = nn.Sequential(ChannelNorm(width), PointwiseConv(width, 2 * width))
         self.mix_out = ScaledConv(width, width)
 
-    def forward(self, features, area=None):
+    def forward(self, features, area=None, out=None):
         """Give the features of an area (two slices), of all by default.
 
-        Where no gradient is asked for, they may be written over those that came.
+        They are written to `out`; where there is none and no gradient is asked for,
+        they may be written over those that came.
         """
         rows, columns = area or map(slice, (0, 0), features.shape[-2:])
         strips = strips_of(features, rows)
         if area is None and (torch.is_grad_enabled() or len(strips) == 1):
             return self._mixed(features, self.look_out(gate(self.look(features))))
-        place, ready = slice(0, 0), features[..., :0, :]
+        out = features[..., rows, columns] if out is None else out
+        place, ready = slice(0, 0), out[..., :0, :]
         for strip in strips:
-            part = self._strip(features, strip)
-            features[..., place, :] = ready  # its last row was still looked at
-            place, ready = strip, part
-        features[..., place, :] = ready
-        return features[..., rows, columns]
+            part = self._strip(features, strip)[..., columns]
+            out[..., place, :] = ready  # its last row was still looked at
+            place = slice(strip.start - rows.start, strip.stop - rows.start)
+            ready = part
+        out[..., place, :] = ready
+        return out
 
     def _strip(self, features, rows):
         """These rows of the result, from themselves and their neighbours.

@@ -79,9 +79,10 @@ class Tile(NamedTuple):
 
 
 class Window:
-    """The last rows and columns of a feature map that comes tile by tile.
+    """The last rows and columns of a feature map that comes block by block.
 
-    Tiles follow each other along the axis `inner`, then along `outer`.
+    Blocks follow each other along the axis `inner`, then along `outer`. Each begins at
+    `start` of the inner side, which has this `length`.
     """
 
     def __init__(self, kept, outer, inner):
@@ -89,43 +90,77 @@ class Window:
         self.above = self.left = None
 
     def extend(self, block, tile, start, length):
-        """A block with what came before it; it starts here on a side of this length."""
-        above, left = (
-            0 if tile.is_first(axis) else self.kept for axis in (self.outer, self.inner)
-        )
-        whole = self._enlarge(block, above, left)
-        n_new = block.shape[self.inner]
-        columns = whole.narrow(self.inner, left, n_new)
-        if above:
-            rows = self.above.narrow(self.inner, start, n_new)
-            columns.narrow(self.outer, 0, above).copy_(rows)
-        if left:
-            whole.narrow(self.inner, 0, left).copy_(self.left)
-        if not tile.is_last(self.inner):
-            self.left = self._end(whole, self.inner).clone()
-        if not tile.is_last(self.outer):
-            self._keep_rows(columns, start, length)
+        """A block with what came before it."""
+        whole, body = self.room(block, tile)
+        body.copy_(block)
+        self.complete(whole, body, tile, start, length)
         return whole
 
-    def _keep_rows(self, columns, start, length):
-        """Keep the end of these columns, for the tiles below them."""
-        if self.above is None:
-            sizes = {self.outer: self.kept, self.inner: length}
-            self.above = empty_like(columns, sizes)
-        place = self.above.narrow(self.inner, start, columns.shape[self.inner])
-        place.copy_(self._end(columns, self.outer))
+    def delay(self, block, tile, start, length):
+        """The same less what is kept of it: all comes later by so many pixels."""
+        ended = tile.inner(block, 0, self.kept)
+        early, body = self.room(block[..., *ended], tile)
+        body.copy_(block[..., : body.shape[2], : body.shape[3]])
+        self._put_before(early, tile, start)
+        self._keep(block, tile, start, length)
+        return early
 
-    def _enlarge(self, block, above, left):
-        """A copy of a block with room before it."""
-        sizes = {self.outer: above, self.inner: left}
-        sizes = {axis: block.shape[axis] + size for axis, size in sizes.items()}
+    def room(self, block, tile):
+        """A new tensor for such a block and what comes before it; the block's place."""
+        before = self._before(tile)
+        sizes = {axis: block.shape[axis] + n for axis, n in before.items()}
         whole = empty_like(block, sizes)
-        body = whole.narrow(self.outer, above, block.shape[self.outer])
-        body.narrow(self.inner, left, block.shape[self.inner]).copy_(block)
-        return whole
+        return whole, whole[..., before[2] :, before[3] :]
 
-    def _end(self, whole, axis):
-        return whole.narrow(axis, whole.shape[axis] - self.kept, self.kept)
+    def complete(self, whole, body, tile, start, length):
+        """Put what came before it into a room with a block."""
+        self._put_before(whole, tile, start)
+        self._keep(body, tile, start, length)
+
+    def _before(self, tile):
+        """How much came before a block along each axis."""
+        return {axis: 0 if tile.is_first(axis) else self.kept for axis in AXES}
+
+    def _put_before(self, whole, tile, start):
+        """Put what came before a block around its place."""
+        before = self._before(tile)
+        above, left = before[self.outer], before[self.inner]
+        n_new = whole.shape[self.inner] - left
+        if above:
+            rows = whole.narrow(self.outer, 0, above).narrow(self.inner, left, n_new)
+            rows.copy_(self.above.narrow(self.inner, start, n_new))
+        if left:
+            columns = self.left.narrow(self.outer, 0, whole.shape[self.outer])
+            whole.narrow(self.inner, 0, left).copy_(columns)
+
+    def _keep(self, block, tile, start, length):
+        """Keep the end of a block, for those beside and below it."""
+        above, n_new = self._before(tile)[self.outer], block.shape[self.inner]
+        if not tile.is_last(self.inner):
+            height = above + block.shape[self.outer]
+            sizes = {self.outer: height, self.inner: self.kept}
+            self.left = reuse(self.left, block, sizes)
+            self.left.narrow(self.outer, above, height - above).copy_(
+                self._end(block, self.inner)
+            )
+            if above:
+                rows = self.above.narrow(self.inner, start, n_new)
+                rows = self._end(rows, self.inner)
+                self.left.narrow(self.outer, 0, above).copy_(rows)
+        if not tile.is_last(self.outer):
+            sizes = {self.outer: self.kept, self.inner: length}
+            self.above = reuse(self.above, block, sizes)
+            rows = self.above.narrow(self.inner, start, n_new)
+            rows.copy_(self._end(block, self.outer))
+
+    def _end(self, block, axis):
+        return block.narrow(axis, block.shape[axis] - self.kept, self.kept)
+
+
+def reuse(tensor, block, sizes):
+    """The tensor if it has the sizes that are asked for, else a new one."""
+    fits = tensor is not None and all(tensor.shape[k] == n for k, n in sizes.items())
+    return tensor if fits else empty_like(block, sizes)
 
 
 def empty_like(block, sizes):
@@ -170,11 +205,22 @@ class Stream:
         return Flow(block, flow.lag + halo * flow.scale, flow.scale)
 
     def blocks(self, flow, blocks):
-        """Apply gated blocks, each of which sees one pixel around each."""
-        for block in blocks:
-            whole = self._extend(flow, 2)
-            inner = block(whole, self.tile.inner(whole, 1, 1))
-            flow = Flow(inner, flow.lag + flow.scale, flow.scale)
+        """Apply gated blocks, each of which sees one pixel around each.
+
+        What a block makes is written where the next one reads it.
+        """
+        whole = self._extend(flow, 2)
+        for k, block in enumerate(blocks):
+            area = self.tile.inner(whole, 1, 1)
+            made = whole[..., *area]
+            flow = Flow(made, flow.lag + flow.scale, flow.scale)
+            if k == len(blocks) - 1:
+                return flow._replace(block=block(whole, area, empty_like(made, {})))
+            window = self._next_window(2)
+            room, body = window.room(made, self.tile)
+            block(whole, area, body)
+            window.complete(room, body, self.tile, *self._place(flow))
+            whole = room
         return flow
 
     def wait(self, flow, lag):
@@ -182,8 +228,8 @@ class Stream:
         n_late = (lag - flow.lag) // flow.scale
         if n_late == 0:
             return flow
-        whole = self._extend(flow, n_late)
-        early = whole[..., *self.tile.inner(whole, 0, n_late)]
+        window = self._next_window(n_late)
+        early = window.delay(flow.block, self.tile, *self._place(flow))
         return Flow(early, lag, flow.scale)
 
     def rescale(self, flow, function, factor):
@@ -193,13 +239,20 @@ class Stream:
         return Flow(function(flow.block), flow.lag, scale)
 
     def _extend(self, flow, kept):
+        window = self._next_window(kept)
+        return window.extend(flow.block, self.tile, *self._place(flow))
+
+    def _next_window(self, kept):
+        """The window of the next layer."""
         if self._n_passed == len(self._windows):
             self._windows.append(Window(kept, self.outer, self.inner))
-        window = self._windows[self._n_passed]
         self._n_passed += 1
+        return self._windows[self._n_passed - 1]
+
+    def _place(self, flow):
+        """Where a block starts on the inner side, and the length of that."""
         start = self.tile.span(self.inner, flow.lag)[0] // flow.scale
-        length = self.cuts[self.inner][-1] // flow.scale
-        return window.extend(flow.block, self.tile, start, length)
+        return start, self.cuts[self.inner][-1] // flow.scale
 
 
 class LadderStream:
@@ -310,7 +363,7 @@ class LadderStream:
             above = contexts[i]
             if flow is not None:
                 above = stream.wait(above, flow.lag)
-                above = above._replace(block=above.block + flow.block)
+                above = above._replace(block=above.block.add_(flow.block))
             code = None
             if noise is not None:
                 code = stream.wait(Flow(noise[-1 - i], 0, above.scale), above.lag).block
