@@ -102,19 +102,12 @@ def main():
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     vae = load_pretrained()
-    small_ones_too = options.small, vae, options.repeats
-    rows = [
-        compare("of 64 x 64", small_ones, *small_ones_too),
-        compare(
-            "of mixed sizes",
-            mixed_ones,
-            max(1, options.small // 4),
-            vae,
-            options.repeats,
-        ),
-        compare("one large", large_one, options.megapixels, vae, options.repeats),
+    cases = [
+        ("of 64 x 64", small_ones, options.small),
+        ("of mixed sizes", mixed_ones, max(1, options.small // 4)),
+        ("one large", large_one, options.megapixels),
     ]
-    print_table(rows)
+    print_table([compare(*case, vae, options.repeats) for case in cases])
 
 
 if __name__ == "__main__":

@@ -20,6 +20,11 @@ def fill_missing(images, value=0.5):
     return torch.where(observed, images, value), observed.to(images.dtype)
 
 
+def at_ends(images):
+    """Where values are at an end of [0, 1], to which they may have been clipped: 1."""
+    return ((images == 0) | (images == 1)).to(images.dtype)
+
+
 def fill_from_around(images, observed, n_scales):
     """Fill holes with the mean of what is observed near by, and else with 0.5.
 
@@ -333,30 +338,34 @@ def draw_codes(n, shapes, generator):
 class SigmaHead(nn.Module):
     """The log standard deviation of what is left of images, at most half their range.
 
-    It sees features of each pixel and `n_context` numbers about the whole picture, and
+    It sees features of each pixel and `n_marks` marks: which values were observed, and
+    which may have been clipped; and `n_context` numbers about the whole picture. It
     never moves what it reads. Rare features are not to carry it away: what it makes of
     them is bounded.
     """
 
-    def __init__(self, width, n_context, n_outputs):
+    def __init__(self, width, n_marks, n_context, n_outputs):
         super().__init__()
         self.context = nn.Sequential(
             nn.Linear(n_context, 2 * width), nn.GELU(), nn.Linear(2 * width, 4 * width)
         )
-        self.bounded = PointwiseConv(width, 2 * width)
+        self.bounded = PointwiseConv(width + n_marks, 2 * width)
         self.wide = PointwiseConv(2 * width, 2 * width)
         self.head = starting_at(0.0, PointwiseConv(width, n_outputs))
 
-    def forward(self, features, context):
+    def forward(self, features, marks, context):
         shifts = self.context(context.detach())[..., None, None].chunk(2, dim=1)
         strips = strips_of(features, slice(0, features.shape[2]))
         if torch.is_grad_enabled() or len(strips) == 1:
-            return self._log_sigma(features, shifts)
-        parts = [self._log_sigma(features[:, :, rows], shifts) for rows in strips]
+            return self._log_sigma(features, marks, shifts)
+        parts = [
+            self._log_sigma(features[:, :, rows], marks[:, :, rows], shifts)
+            for rows in strips
+        ]
         return torch.cat(parts, dim=2)
 
-    def _log_sigma(self, features, shifts):
-        features = self.bounded(FEATURE_SCALE * features.detach())
-        features = F.softsign(features.add_(shifts[0]))
+    def _log_sigma(self, features, marks, shifts):
+        seen = torch.cat([FEATURE_SCALE * features.detach(), marks], dim=1)
+        features = F.softsign(self.bounded(seen).add_(shifts[0]))
         features = gate(self.wide(features).add_(shifts[1]))
         return (self.head(features) - 3).clamp(LOG_SIGMA_RANGE[0], LOG_HALF)

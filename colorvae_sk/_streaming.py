@@ -18,7 +18,7 @@ from typing import NamedTuple
 import torch
 from torch.nn import functional as F
 
-from ._blocks import fill_from_around, fill_missing, pad_to_multiple
+from ._blocks import at_ends, fill_from_around, fill_missing, pad_to_multiple
 from ._colour_stage import apply_curves
 
 AXES = (2, 3)  # of tensors (n, C, H, W)
@@ -319,35 +319,47 @@ class LadderStream:
         log_sigma : tensor of the same shape, or None
             Its log standard deviations, if wanted.
         """
-        stream, network = self.stream, self.network
+        stream, n_channels = self.stream, self.network.n_channels
         stream.begin(tile)
-        filled, observed = fill_missing(pad_to_multiple(damaged, network.multiple))
-        known = torch.cat([apply_curves(filled, self.curves), observed], dim=1)
-        seen = stream.layer(Flow(known, 0, 1), self._fill, halo=network.multiple)
-        features = self._top_down(self._contexts(seen), noise)
-        ends = stream.layer(features, self._end)
-        ends = stream.rescale(ends, shuffle, 0.5)
-        filled = seen._replace(block=seen.block[:, : network.n_channels])
-        filled = stream.wait(filled, ends.lag).block
-        rows, columns = self.area(tile, ends.lag)
-        size = (rows.stop - rows.start, columns.stop - columns.start)
-        block = ends.block[..., : size[0], : size[1]]
-        restored, *log_sigma = block.split(network.n_channels, dim=1)
-        restored = restored + filled[..., : size[0], : size[1]]
-        return rows, columns, restored, log_sigma[0] if log_sigma else None
+        known = stream.layer(self._known(damaged), self._fill, self.network.multiple)
+        features = self._top_down(self._contexts(known), noise)
+        residual = stream.layer(features, self.network.head)
+        residual = stream.rescale(residual, shuffle, 0.5)
+        if not self.with_sigma:
+            known = known._replace(block=known.block[:, :n_channels])
+        known = stream.wait(known, residual.lag).block
+        rows, columns = self.area(tile, residual.lag)
+        place = tuple(slice(side.stop - side.start) for side in (rows, columns))
+        restored = residual.block[..., *place] + known[:, :n_channels, *place]
+        if not self.with_sigma:
+            return rows, columns, restored, None
+        features = stream.wait(features, residual.lag).block
+        marks = unshuffle(known[:, n_channels:])
+        log_sigma = shuffle(self.network.sigma(features, marks, self.about))
+        return rows, columns, restored, log_sigma[..., *place]
+
+    def _known(self, damaged):
+        """What is known of each value: what it is, and one or two marks."""
+        padded = pad_to_multiple(damaged, self.network.multiple)
+        filled, observed = fill_missing(padded)
+        known = [apply_curves(filled, self.curves), observed]
+        if self.with_sigma:
+            known.append(at_ends(padded))
+        return Flow(torch.cat(known, dim=1), 0, 1)
 
     def _fill(self, known):
         """Fill the holes from around them, if there are any."""
-        filled, observed = known.chunk(2, dim=1)
+        filled, observed, *ends = known.split(self.network.n_channels, dim=1)
         if observed.device.type == "cpu" and bool(observed.all()):
             return known
         filled = fill_from_around(filled, observed, len(self.network.widths))
-        return torch.cat([filled, observed], dim=1)
+        return torch.cat([filled, observed, *ends], dim=1)
 
-    def _contexts(self, seen):
+    def _contexts(self, known):
         """The features of the image at each scale, finest first."""
         stream, context = self.stream, self.network.context
-        flow = stream.rescale(seen, unshuffle, 2)
+        seen = known.block[:, : 2 * self.network.n_channels]
+        flow = stream.rescale(known._replace(block=seen), unshuffle, 2)
         flow, contexts = stream.layer(flow, context.stem), []
         for i, blocks in enumerate(context.blocks):
             if i > 0:
@@ -372,14 +384,6 @@ class LadderStream:
             if i > 0:
                 flow = stream.rescale(flow, network.up[i - 1], 0.5)
         return flow
-
-    def _end(self, features):
-        """Both heads, next to each other."""
-        residual = self.network.head(features)
-        if not self.with_sigma:
-            return residual
-        log_sigma = self.network.sigma(features, self.about)
-        return torch.cat([residual, log_sigma], dim=1)
 
 
 def shuffle(features):

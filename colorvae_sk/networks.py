@@ -52,6 +52,7 @@ from ._blocks import (
     PointwiseConv,
     Pyramid,
     SigmaHead,
+    at_ends,
     at_least_float32,
     draw,
     draw_codes,
@@ -129,7 +130,7 @@ class LadderVAE(nn.Module):
         )
         self.head = starting_at(0.0, nn.Conv2d(widths[0], 4 * n_channels, 3, padding=1))
         n_about = n_features + n_channels * N_TEXTURE
-        self.sigma = SigmaHead(widths[0], n_about, 4 * n_channels)
+        self.sigma = SigmaHead(widths[0], 8 * n_channels, n_about, 4 * n_channels)
 
     @staticmethod
     def stages_of(name):
@@ -202,7 +203,8 @@ class LadderVAE(nn.Module):
         curves, colours, code, cost = self.colour(seen, target_seen, noise[0])
         codes, costs = [code], [cost]
 
-        filled, observed = fill_missing(pad_to_multiple(damaged, self.multiple))
+        padded = pad_to_multiple(damaged, self.multiple)
+        filled, observed = fill_missing(padded)
         filled = apply_curves(filled, curves)
         if may_miss(damaged):
             filled = fill_from_around(filled, observed, len(self.widths))
@@ -224,7 +226,8 @@ class LadderVAE(nn.Module):
         restored = filled + F.pixel_shuffle(self.head(features), 2)
         log_sigma = torch.zeros_like(restored)
         if with_sigma:
-            log_sigma = self.sigma(features, self.about(seen, colours))
+            marks = F.pixel_unshuffle(torch.cat([observed, at_ends(padded)], 1), 2)
+            log_sigma = self.sigma(features, marks, self.about(seen, colours))
             log_sigma = F.pixel_shuffle(log_sigma, 2)
         sides = slice(height), slice(width)
         return restored[..., *sides], log_sigma[..., *sides], codes, costs

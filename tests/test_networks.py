@@ -385,6 +385,20 @@ def test_error_bars_are_told_of_the_damage_to_the_whole_picture():
         assert changed.tolist() == [k == i for k in range(3)]
 
 
+@pytest.mark.parametrize("value", [torch.nan, 0.0, 1.0, 0.001])
+def test_error_bars_are_told_what_is_missing_and_what_may_be_clipped(value):
+    network, images = stirred("ladder", None), noise_images((12, 16))
+    images = images.clamp(0.1, 0.9)
+    with torch.no_grad():
+        network.sigma.bounded.weight[:, : network.widths[0]] = 0  # marks alone
+    seen, changed = summarise_colours(images), images.clone()
+    changed[1, 2, 5, 6] = value
+    before, after = (network(x, seen=seen)[1] for x in (images, changed))
+    cell = torch.zeros_like(images, dtype=bool)
+    cell[1, :, 4:6, 6:8] = value != 0.001
+    assert torch.equal(before != after, cell)
+
+
 @every_kind
 @pytest.mark.parametrize("size", SIZES)
 def test_codes_have_the_shape_of_the_noise_and_give_images_back(kind, size):

@@ -29,15 +29,15 @@ def stirred(seed=0, **options):
 
 
 NETWORKS = {
-    depth: stirred(widths=(8, 8, 8)[:depth], n_blocks=1, n_latent=2)
-    for depth in (1, 2, 3)
+    len(n_blocks): stirred(widths=(8,) * len(n_blocks), n_blocks=n_blocks, n_latent=2)
+    for n_blocks in [(3,), (2, 1), (1, 1, 2)]
 }
 
 
 def picture(height, width, holes, seed=0):
-    """Noise, (H, W, 3), with a share of its pixels and a whole corner missing."""
+    """Clipped noise, (H, W, 3), some of its pixels and a whole corner missing."""
     rng = np.random.default_rng(seed)
-    image = rng.random((height, width, 3), dtype=np.float32)
+    image = rng.uniform(-0.2, 1.2, (height, width, 3)).astype(np.float32).clip(0, 1)
     image[rng.random((height, width)) < holes] = np.nan
     if holes:
         image[: height // 3, : width // 3] = np.nan
