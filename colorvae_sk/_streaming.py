@@ -135,22 +135,20 @@ class Window:
 
     def _keep(self, block, tile, start, length):
         """Keep the end of a block, for those beside and below it."""
-        above, n_new = self._before(tile)[self.outer], block.shape[self.inner]
+        above, n_rows = self._before(tile)[self.outer], block.shape[self.outer]
+        place = start, block.shape[self.inner]
         if not tile.is_last(self.inner):
-            height = above + block.shape[self.outer]
-            sizes = {self.outer: height, self.inner: self.kept}
+            sizes = {self.outer: above + n_rows, self.inner: self.kept}
             self.left = reuse(self.left, block, sizes)
-            self.left.narrow(self.outer, above, height - above).copy_(
-                self._end(block, self.inner)
-            )
+            old, new = self.left.split([above, n_rows], self.outer)
+            new.copy_(self._end(block, self.inner))
             if above:
-                rows = self.above.narrow(self.inner, start, n_new)
-                rows = self._end(rows, self.inner)
-                self.left.narrow(self.outer, 0, above).copy_(rows)
+                rows = self.above.narrow(self.inner, *place)
+                old.copy_(self._end(rows, self.inner))
         if not tile.is_last(self.outer):
             sizes = {self.outer: self.kept, self.inner: length}
             self.above = reuse(self.above, block, sizes)
-            rows = self.above.narrow(self.inner, start, n_new)
+            rows = self.above.narrow(self.inner, *place)
             rows.copy_(self._end(block, self.outer))
 
     def _end(self, block, axis):
@@ -209,19 +207,21 @@ class Stream:
 
         What a block makes is written where the next one reads it.
         """
-        whole = self._extend(flow, 2)
-        for k, block in enumerate(blocks):
-            area = self.tile.inner(whole, 1, 1)
-            made = whole[..., *area]
-            flow = Flow(made, flow.lag + flow.scale, flow.scale)
-            if k == len(blocks) - 1:
-                return flow._replace(block=block(whole, area, empty_like(made, {})))
+        whole, (*others, last) = self._extend(flow, 2), blocks
+        for block in others:
+            area, flow = self._made(flow, whole)
             window = self._next_window(2)
-            room, body = window.room(made, self.tile)
+            room, body = window.room(flow.block, self.tile)
             block(whole, area, body)
             window.complete(room, body, self.tile, *self._place(flow))
             whole = room
-        return flow
+        area, flow = self._made(flow, whole)
+        return flow._replace(block=last(whole, area, empty_like(flow.block, {})))
+
+    def _made(self, flow, whole):
+        """The area that a gated block can finish, and the flow of what was there."""
+        area = self.tile.inner(whole, 1, 1)
+        return area, Flow(whole[..., *area], flow.lag + flow.scale, flow.scale)
 
     def wait(self, flow, lag):
         """Hold features back until they lag so far behind."""
