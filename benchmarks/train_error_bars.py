@@ -38,16 +38,13 @@ from torch.nn import functional as F
 from train_natural import SCALES, at_scale, natural_kinds, some, split_files
 
 from colorvae_sk import (
-    DefocusBlur,
     Desaturate,
     Fade,
-    GaussianBlur,
     GaussianNoise,
     JPEGCompression,
     MissingChannels,
     MissingPixels,
     MissingScratches,
-    MotionBlur,
     PoissonNoise,
     Quantize,
     SaltPepperNoise,
@@ -64,9 +61,7 @@ OFTEN = {  # kinds of damage that have a level of their own
     "noise": 4.5,
     "noise in 8 bits": 3.5,
     "other noise": 1,
-    "blur": 1.5,
-    "motion": 0.5,
-    "defocus": 0.5,
+    "blur": 2.5,
     "jpeg to 20": 2,
     "jpeg to 50": 2,
     "jpeg to 95": 1,
@@ -84,9 +79,8 @@ OFTEN = {  # kinds of damage that have a level of their own
     "several": 1.5,
 }
 LOCAL = (  # those that the colours of a photograph have no part in
-    *("noise", "noise in 8 bits", "other noise", "blur", "motion", "defocus"),
-    *("jpeg to 20", "jpeg to 50", "jpeg to 95", "small"),
-    *("few holes", "pixels", "blocks", "scratches"),
+    *("noise", "noise in 8 bits", "other noise", "blur", "small", "few holes"),
+    *("jpeg to 20", "jpeg to 50", "jpeg to 95", "pixels", "blocks", "scratches"),
 )
 PLACES = 1000  # of 2 x 2 pixels, kept of each photograph
 SMALLEST = 0.7  # part of the sides that is restored
@@ -95,7 +89,6 @@ BATCH = 64  # photographs of a step
 LOOK = 25  # steps between two looks at those kept aside
 PATIENCE = 0.5  # of what a level is to move, how much it does at a look
 EMA = 0.98
-EVEN = 1.0  # weight of what keeps a grid of 2 x 2 pixels out of the error bars
 
 
 # ------------------------------------------------------------------ what to learn from
@@ -177,7 +170,6 @@ def pairs(photos, rng):
 
 def kinds_of_damage():
     """Those that the model learned to undo, told apart further."""
-    noise = GaussianNoise((0, 10 / 255), clip=False)
     return natural_kinds() | {
         "noise": some(
             (2, GaussianNoise((0, 55 / 255), clip=False)),
@@ -190,9 +182,6 @@ def kinds_of_damage():
         "other noise": some(
             (1, PoissonNoise((10, 1000))), (1, SaltPepperNoise((0, 0.1)))
         ),
-        "blur": make_pipeline(GaussianBlur((0, 3)), noise),
-        "motion": make_pipeline(MotionBlur((1, 15)), noise),
-        "defocus": make_pipeline(DefocusBlur((0, 4)), noise),
         "jpeg to 20": JPEGCompression((5, 20)),
         "jpeg to 50": JPEGCompression((20, 50)),
         "jpeg to 95": JPEGCompression((50, 95)),
@@ -292,8 +281,7 @@ def learn(head, sources, levels, options, aside=None):
     for step in range(options.steps):
         lesson = draw(sources, rng)
         log_sigma, level = answer(head, lesson), levels[lesson.kind, None, None]
-        loss = interval_error(0.0, log_sigma, lesson.residual, level).mean()
-        (loss + EVEN * unevenness(log_sigma)).backward()
+        interval_error(0.0, log_sigma, lesson.residual, level).mean().backward()
         for group in optimizer.param_groups:
             group["lr"] = 0.5 * options.lr * (1 + np.cos(np.pi * step / options.steps))
         optimizer.step()
@@ -307,11 +295,6 @@ def learn(head, sources, levels, options, aside=None):
             levels += PATIENCE * missed.nan_to_num(0.0)
             levels.clamp_(0.5, 0.99)
     return average, levels
-
-
-def unevenness(log_sigma):
-    """How much the means of the 2 x 2 pixels of all places differ in a photograph."""
-    return log_sigma.unflatten(1, (-1, 4)).mean(3).var(2).mean()
 
 
 def draw(sources, rng):
