@@ -204,6 +204,7 @@ class BaseColorVAE(
         with torch.device("meta"):
             check_blueprint(self._blueprint, weights)
             network = self._build(self._blueprint)
+        weights = with_marks(network, weights)
         check_weights(network, weights)
         kinds = {name: tensor.dtype for name, tensor in network.state_dict().items()}
         tensors = {n: torch.tensor(a, dtype=kinds[n]) for n, a in weights.items()}
@@ -527,6 +528,19 @@ def fill_in(weights, start):
         name: weights[name] if np.shape(weights.get(name)) == array.shape else array
         for name, array in start.items()
     }
+
+
+def with_marks(network, weights):
+    """Weights of older files, whose error bars make nothing of the marks."""
+    n_marks = getattr(network.sigma, "n_marks", 0)
+    if n_marks == 0:
+        return weights
+    name = "sigma.bounded.weight"
+    n_outputs, n_inputs = network.sigma.bounded.weight.shape[:2]
+    if np.shape(weights.get(name)) != (n_outputs, n_inputs - n_marks, 1, 1):
+        return weights
+    nothing = np.zeros((n_outputs, n_marks, 1, 1), weights[name].dtype)
+    return weights | {name: np.concatenate([weights[name], nothing], axis=1)}
 
 
 def check_weights(network, weights):

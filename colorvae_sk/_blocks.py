@@ -346,6 +346,7 @@ class SigmaHead(nn.Module):
 
     def __init__(self, width, n_marks, n_context, n_outputs):
         super().__init__()
+        self.n_marks = n_marks
         self.context = nn.Sequential(
             nn.Linear(n_context, 2 * width), nn.GELU(), nn.Linear(2 * width, 4 * width)
         )
