@@ -62,6 +62,7 @@ from colorvae_sk.networks import LadderVAE
 
 HELD_OUT = 20  # every so many photographs, one
 SCALES = 1, 1, 0.67, 0.5  # each photograph comes in these: details differ by camera
+UNUSUAL = 0.15  # so many unusual pictures are there for each photograph
 WATCHED = "awgn25", "awgn50-8bit", "jpeg20", "blur", "missing", "blocks", "cast", "fade"
 UNLIMITED = 10**6  # epochs: the hours end the fit
 KINDS = {  # of damage, and how often each of them is
@@ -264,11 +265,14 @@ def split_files(folder):
 
 
 def split(folder):
-    """Photographs to learn from, and held-out pictures by name."""
+    """Photographs to learn from, unusual ones too, and held-out pictures by name."""
     learned, held_out = split_files(folder)
     pictures = {Path(p).stem: read(p) for p in held_out.paths}
     work = (delayed(at_scale)(photo, s) for s in SCALES for photo in learned)
-    return Parallel(n_jobs=-1, prefer="threads")(work), pictures
+    photos = Parallel(n_jobs=-1, prefer="threads")(work)
+    rng = np.random.default_rng(0)
+    chosen = rng.choice(len(photos), int(UNUSUAL * len(photos)), replace=False)
+    return [*photos, *(unusual(photos[i], rng) for i in chosen)], pictures
 
 
 def at_scale(photo, scale):
@@ -276,6 +280,57 @@ def at_scale(photo, scale):
     if scale == 1:
         return photo
     return img_as_ubyte(rescale(photo, scale, anti_aliasing=True, channel_axis=2))
+
+
+def unusual(photo, rng):
+    """A picture such as no photograph of the folder is, made of one: (H, W, 3), uint8.
+
+    A model that has never seen pure colours or nothing but light takes them for damage.
+    """
+    changes = too_bright, too_colourful, few_channels, one_colour, few_tones, negative
+    return changes[rng.integers(len(changes))](photo, rng)
+
+
+def too_bright(photo, rng):
+    """Overexposed: what is above the range is lost."""
+    return to_bytes(photo * rng.uniform(1.2, 4))
+
+
+def too_colourful(photo, rng):
+    """With more saturation than the range has room for."""
+    grey = photo.mean(2, keepdims=True)
+    return to_bytes(grey + rng.uniform(1.5, 4) * (photo - grey))
+
+
+def few_channels(photo, rng):
+    """With one or two channels at one of the ends."""
+    lost = rng.permutation(3)[: rng.integers(1, 3)]
+    photo = photo.copy()
+    photo[..., lost] = rng.choice([0, 255], p=[0.75, 0.25])
+    return photo
+
+
+def one_colour(photo, rng):
+    """From one colour to another, which may be the same, from left to right."""
+    left, right = rng.choice([0, 64, 128, 192, 255], (2, 3))
+    place = np.linspace(0, rng.integers(2), photo.shape[1])[:, None]
+    return to_bytes(np.broadcast_to(left + place * (right - left), photo.shape))
+
+
+def few_tones(photo, rng):
+    """Drawn with two to four tones of each channel."""
+    n_steps = rng.integers(1, 4)
+    return to_bytes(np.round(photo / 255 * n_steps) / n_steps * 255)
+
+
+def negative(photo, _):
+    """Dark where it was bright."""
+    return 255 - photo
+
+
+def to_bytes(values):
+    """Rounded and clipped to 8 bits."""
+    return np.uint8(np.clip(values, 0, 255).round())
 
 
 def grow(name, n_blocks, file):

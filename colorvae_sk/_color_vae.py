@@ -129,6 +129,7 @@ class ColorVAE(BaseColorVAE):
 
     device : str, default="auto"
         Where torch computes. "auto": CUDA if there is one, else MPS, else the CPU.
+        Where there is no CUDA, a model that asks for it computes on the CPU.
 
     weights : str, default=None
         What to start from: the name of weights that ship with the package

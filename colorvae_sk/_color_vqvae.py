@@ -118,6 +118,7 @@ class ColorVQVAE(ColorVAE):
 
     device : str, default="auto"
         Where torch computes. "auto": CUDA if there is one, else MPS, else the CPU.
+        Where there is no CUDA, a model that asks for it computes on the CPU.
 
     weights : str, default=None
         What to start from: the path of a file that `save` wrote, of this class or of a

@@ -13,6 +13,7 @@ CELLS = (8, 8)  # in which what the colours leave wrong is judged
 N_PIECES = 8  # of each tone curve
 N_HIDDEN, N_RESIDUAL = 192, 2  # width and depth of what judges them
 CAUTION = 0.5  # cells' worth of belief that there is no such error
+STEEPEST = 3.0  # logarithm of a slope: no picture has more to it than 20 times
 CURVE_STEP = 0.1  # all pixels hang on the curves: they learn in smaller steps
 
 
@@ -53,7 +54,8 @@ class ColourStage(nn.Module):
         curves = curves.unflatten(1, (self.n_channels, -1))
         offsets, slopes, mixing = curves.split([1, N_PIECES, self.n_channels], dim=2)
         identity = torch.eye(self.n_channels, dtype=mixing.dtype, device=mixing.device)
-        return (offsets, torch.exp(slopes), mixing + identity), features, code, cost
+        slopes = torch.exp(slopes.clamp(-STEEPEST, STEEPEST))
+        return (offsets, slopes, mixing + identity), features, code, cost
 
 
 class Residual(nn.Module):

@@ -6,8 +6,9 @@ import math
 import numpy as np
 import torch
 
+from ._overshoot import join_overshoot, split_overshoot
 from ._streaming import LadderStream, least_tile
-from ._summary import TILE, summarise_tiles, tile_pixels
+from ._summary import BLOCK, TILE, summarise_tiles, tile_pixels
 from ._tiling import blend_tiles
 from .losses import gaussian_nll
 
@@ -165,9 +166,14 @@ class Restorer:
         try:
             damaged = self.tensor(np.stack([image for _, image in batch]))
             noise = self._noise_of_batch(images, batch, key)
+            inside, beyond = damaged, None
+            if self.network.fixed_size is None:
+                inside, beyond = split_overshoot(damaged)
             restored, log_sigma, _ = self.network(
-                damaged, noise=noise, with_sigma=with_std
+                inside, noise=noise, with_sigma=with_std
             )
+            if self.network.fixed_size is None:
+                restored = join_overshoot(restored, beyond)
             std = log_sigma.exp().cpu().numpy() if with_std else None
             return restored.cpu().numpy(), std
         except (MemoryError, RuntimeError) as error:
@@ -213,14 +219,33 @@ class Restorer:
         stream = LadderStream(
             self.network, size, self.tile[0], seen, colour_noise, with_std
         )
+        overshoots = False
         for tile in stream:
             area, codes = stream.area(tile), None
             if noise is not None:
                 codes = self._to_device(noise.of(*area)[1:])
-            damaged = self.tensor(images.part(i, *area)[None])
-            rows, columns, restored, log_sigma = stream.feed(tile, damaged, codes)
+            inside, beyond = self._split_part(images, i, area)
+            overshoots = overshoots or beyond is not None
+            rows, columns, restored, log_sigma = stream.feed(tile, inside, codes)
+            if overshoots:  # what comes out lags behind what went in
+                beyond = self._split_part(images, i, (rows, columns))[1]
+            restored = join_overshoot(restored, beyond)
             std = log_sigma.exp()[0].cpu().numpy() if with_std else None
             yield rows, columns, restored[0].cpu().numpy(), std
+
+    def _split_part(self, images, i, area):
+        """A part of an image, and what lies beyond the range there, by whole blocks."""
+        sizes = images.raw(i).shape[:2]
+        blocks = [
+            slice(side.start // BLOCK * BLOCK, min(round_up(side.stop, BLOCK), size))
+            for side, size in zip(area, sizes, strict=True)
+        ]
+        inner = [
+            slice(side.start - whole.start, side.stop - whole.start)
+            for side, whole in zip(area, blocks, strict=True)
+        ]
+        parts = split_overshoot(self.tensor(images.part(i, *blocks)[None]))
+        return [None if part is None else part[..., *inner] for part in parts]
 
     @torch.inference_mode()
     def _blend(self, images, i, key, with_std):
@@ -255,7 +280,7 @@ class Restorer:
         strips = []
         for tile in np.split(rows, range(TILE, len(rows), TILE)):  # not all at once
             strips.append(images.part(i, slice(tile[0], tile[-1] + 1), columns))
-        tiles = self.tensor(np.concatenate(strips, axis=1)[None])
+        tiles = split_overshoot(self.tensor(np.concatenate(strips, axis=1)[None]))[0]
         return {"seen": summarise_tiles(tiles)}
 
     def _noise(self, images, i, key):

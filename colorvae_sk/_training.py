@@ -47,6 +47,11 @@ class TrainingMixin:
 
     def _train(self, images, target, n_epochs, seconds, anneal, file):
         """Learn the network's stages one after the other."""
+        if torch.device(self._device).type == "cpu" and "cuda" in str(self.device):
+            warnings.warn(
+                f"device={self.device!r}, but torch finds no CUDA: learning on the CPU",
+                stacklevel=4,
+            )
         network = copy.deepcopy(self.net_.module_)  # what is interrupted has no effect
         team = find_team(self._device)
         team.check_alike(self, images, target)

@@ -659,6 +659,13 @@ def test_rows_are_drawn_as_rows_also_in_patches(image_shape, photos):
 
 # ---------------------------------------------------------------------------- GPU
 @pytest.mark.gpu
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
+def test_without_cuda_a_fit_that_asks_for_it_says_so(photos):
+    with pytest.warns(UserWarning, match="finds no CUDA: learning on the CPU"):
+        vae = tiny(device="cuda").fit(photos)
+    assert vae.net_.device == "cpu"
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @every_architecture
 def test_gpu_learns_and_restores_as_the_cpu_does(architecture, photos):
