@@ -1,13 +1,15 @@
 """BaseColorVAE: everything that the estimators share. A subclass builds a network."""
 
 import math
+import os
+from contextlib import contextmanager
 from numbers import Integral, Number, Real
 from pathlib import Path
 from typing import ClassVar, Self
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
@@ -18,7 +20,7 @@ from ._calibration import CalibrationMixin
 from ._checkpoint import file_for
 from ._distortions import check_loss
 from ._history import NotebookMixin
-from ._images import _FULL_RANGES, ImageInputMixin, as_images
+from ._images import _FULL_RANGES, ImageInputMixin, as_images, refuse_lone_image
 from ._inference import Restorer
 from ._latents import LatentsMixin
 from ._training import TrainingMixin, check_augmentation, check_callbacks
@@ -101,7 +103,7 @@ class BaseColorVAE(
 
         y : like X, default=None
             The clean version of each image in X, in the same order. One-dimensional
-            y are labels, which are ignored.
+            y are labels, which are ignored; paths must be a list.
 
         Returns
         -------
@@ -136,8 +138,7 @@ class BaseColorVAE(
         self._validate_params()
         check_augmentation(self.augmentation)
         check_callbacks(self.callbacks)
-        before = vars(self).copy()
-        try:
+        with unchanged_on_error(self):
             images, target = self._check_pair(X, y, is_new)
             check_observed(images, target)
             if is_new:
@@ -151,16 +152,12 @@ class BaseColorVAE(
                 file = file_for(folder, self, start, images, target)
             self._train(images, target, n_epochs, seconds, anneal, file)
             vars(self).pop("calibration_", None)  # it was of the network before
-        except BaseException:
-            vars(self).clear()
-            vars(self).update(before)
-            raise
         return self
 
     def _check_pair(self, X, y, is_new):
         """X, and y if it is not labels, as images that fit each other."""
         images = self._as_images(X, reset=is_new)
-        if is_labels(y):
+        if is_labels(y, images.is_lazy):
             return images, None
         data_range = None if is_new else self.data_range_
         shape = self.image_shape
@@ -242,8 +239,8 @@ class BaseColorVAE(
             Whether to return the standard deviations too.
         out : ndarray, or list of ndarrays, default=None
             Where to write the restored images, such as an array of
-            `numpy.lib.format.open_memmap`: of the shape and dtype that they have, and
-            apart from X. None: new memory.
+            `numpy.lib.format.open_memmap`: of the shape and dtype that they have,
+            writeable, and apart from X and from each other. None: new memory.
 
         Returns
         -------
@@ -307,7 +304,8 @@ class BaseColorVAE(
         X : images
             Damaged images.
         y : images, default=None
-            The clean version of each. None, or one-dimensional labels: X itself.
+            The clean version of each, on the same scale. None, or one-dimensional
+            labels: X itself.
         sample_weight : array-like of shape (n_images,), default=None
             Weights of the images.
 
@@ -316,10 +314,11 @@ class BaseColorVAE(
         score : float
             Mean PSNR in dB; higher is better.
         """
-        clean, restored = X if is_labels(y) else y, self.predict(X)
+        check_is_fitted(self)
+        _, target = self._check_pair(X, y, is_new=False)
         score = psnr_score(
-            clean,
-            restored,
+            X if target is None else y,
+            self.predict(X),
             sample_weight=sample_weight,
             image_shape=self.image_shape,
             data_range=self.data_range_,
@@ -369,15 +368,29 @@ class BaseColorVAE(
     def _check_codable(self, X):
         """X as images of one size that the network takes as they are."""
         images = self._check_damaged(X)
+        self._check_sizes(images)
+        return images
+
+    def _check_sizes(self, images):
         sizes = {images.shape(i) for i in range(len(images))}
         fixed_size = self.net_.module_.fixed_size
-        if len(sizes) > 1 or fixed_size not in (None, *sizes):
-            expected = "one size" if fixed_size is None else f"size {fixed_size}"
-            raise ValueError(
-                f"Expected images of {expected} to encode, got sizes {sorted(sizes)}. "
-                "Crop or resize them first."
-            )
-        return images
+        if len(sizes) == 1 and fixed_size in (None, *sizes):
+            return
+        expected = "one size" if fixed_size is None else f"size {fixed_size}"
+        way_out = "Crop or resize them first"
+        if fixed_size is not None and len(sizes) == 1 and self.weights is None:
+            way_out += f", or fit with patch_size={max(map(max, sizes))}"
+        raise ValueError(
+            f"Expected images of {expected} to encode, got sizes {sorted(sizes)}. "
+            f"{way_out}."
+        )
+
+    def _foresee_codes(self, images):
+        """Complain if, after a fit to these images, `encode` would refuse them."""
+        self._validate_params()
+        beginner = clone(self)
+        beginner._begin(images)
+        beginner._check_sizes(images)
 
     def decode(self, Z, size=None) -> np.ndarray:
         """Images from their latent codes.
@@ -393,7 +406,8 @@ class BaseColorVAE(
         Returns
         -------
         X : ndarray
-            Images in the shape and dtype of those that the network was fitted on.
+            Images in the shape and dtype of those that the network was fitted on,
+            without alpha.
         """
         return self._decode(Z, size, np.float32)
 
@@ -426,7 +440,8 @@ class BaseColorVAE(
         Returns
         -------
         X : ndarray
-            Images in the shape and dtype of those that the network was fitted on.
+            Images in the shape and dtype of those that the network was fitted on,
+            without alpha.
         """
         check_is_fitted(self)
         check_count(n_samples)
@@ -472,6 +487,7 @@ class BaseColorVAE(
                 f"fitted on images of {self.n_channels_}. Convert the images, or fit "
                 "another one on images like these."
             )
+        refuse_lone_image(images, self)
 
     def _restorer(self):
         return Restorer(self.net_.module_, self._device, self.tile_size)
@@ -498,8 +514,23 @@ class BaseColorVAE(
 
 
 # ------------------------------------------------------------------ helpers
-def is_labels(y):
-    """Whether y is no clean version of X: None, or one-dimensional numbers."""
+@contextmanager
+def unchanged_on_error(estimator):
+    """If anything goes wrong on the way, let an estimator stay as it was."""
+    before = vars(estimator).copy()
+    try:
+        yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise
+
+
+def is_labels(y, of_files):
+    """Whether y is no clean version of X: None, or one-dimensional.
+
+    Beside files, strings are no labels but paths.
+    """
     if y is None:
         return True
     if getattr(y, "_is_image_sequence", False):
@@ -507,7 +538,9 @@ def is_labels(y):
     if isinstance(y, list | tuple):
         return len(y) > 0 and all(isinstance(label, Number) for label in y)
     y = np.asarray(y)
-    return y.ndim == 1 and not any(np.ndim(label) for label in y[:1])
+    if y.ndim != 1 or any(np.ndim(label) for label in y[:1]):
+        return False
+    return not (of_files and any(isinstance(p, str | os.PathLike) for p in y[:1]))
 
 
 def check_blueprint(blueprint, weights):
@@ -586,11 +619,13 @@ def check_scales(images, target):
     for one, other, names in ((target, images, "yX"), (images, target, "Xy")):
         fixed, free = (each.raw(0).dtype for each in (one, other))
         is_mixed = fixed.type in _FULL_RANGES and free.type not in _FULL_RANGES
-        if is_mixed and other.data_range != (0.0, 1.0):
+        if not is_mixed or one.data_range != (0.0, 1.0):
+            continue
+        low, high = other.find_range()
+        if (low, high) != (0.0, 1.0):
             raise ValueError(
-                f"{names[1]} is {free} that reaches from {other.data_range[0]:g} to "
-                f"{other.data_range[1]:g}, but {names[0]} is {fixed}. Pass both as "
-                f"{fixed}, or the floats on [0, 1]."
+                f"{names[1]} is {free} that reaches from {low:g} to {high:g}, but "
+                f"{names[0]} is {fixed}. Pass both as {fixed}, or the floats on [0, 1]."
             )
 
 

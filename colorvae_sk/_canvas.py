@@ -31,7 +31,8 @@ class Canvas:
     TypeError
         If `out` does not consist of arrays.
     ValueError
-        If it has another shape or dtype, or shares memory with the user's images.
+        If it has another shape or dtype, is read-only, shares memory with the user's
+        images, or holds an array twice.
     """
 
     def __init__(self, sources, shape, dtype_of, convert, has_alpha=True, out=None):
@@ -90,11 +91,12 @@ class Canvas:
             image = self._sources[i]
             check_out(place, image.shape, self._dtype_of(image.dtype), f"out[{i}]")
             check_apart(place, image)
+        check_distinct(out)
         return list(out)
 
 
 def check_out(out, shape, dtype, label):
-    """Complain unless `out` is an array of this shape and dtype."""
+    """Complain unless `out` is an array of this shape and dtype to write to."""
     if not isinstance(out, np.ndarray):
         raise TypeError(
             f"Expected {label} to be a numpy array, such as one of np.memmap, got "
@@ -105,6 +107,8 @@ def check_out(out, shape, dtype, label):
             f"Expected {label} of shape {shape} and dtype {dtype}, as the result has "
             f"them, got {out.shape} and {out.dtype}."
         )
+    if not out.flags.writeable:
+        raise ValueError(f"{label} is read-only. Pass an array that can be written to.")
 
 
 def check_apart(out, source):
@@ -114,3 +118,14 @@ def check_apart(out, source):
             "out shares memory with X, which would be overwritten while it is needed. "
             "Pass another array."
         )
+
+
+def check_distinct(out):
+    """Complain if an array is there for two images."""
+    first = {}
+    for i, place in enumerate(out):
+        k = first.setdefault(place.ctypes.data, i)
+        if k != i:
+            raise ValueError(
+                f"out[{i}] is where out[{k}] is. Pass an array of its own for each."
+            )

@@ -115,6 +115,10 @@ class BaseDegradation(ImageInputMixin, TransformerMixin, BaseEstimator):
     process, and two equal images meet the same damage. None and a RandomState instance
     give new damage in each call.
 
+    That takes values on a known scale. Of integers other than uint8 and uint16, and of
+    floats that plainly aren't on [0, 1], `fit` finds the range and keeps it. Before it,
+    each call of `transform` finds the range of its own batch: fit such images first.
+
     Examples
     --------
     >>> import numpy as np

@@ -10,8 +10,9 @@ from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.validation import check_is_fitted
 
 from ._anomaly import boxes, checkerboard, evidence, fit_normal, strangeness
+from ._base import unchanged_on_error
 from ._color_vae import ColorVAE
-from ._images import as_images
+from ._images import as_images, like_frame, refuse_lone_image
 from .degradations import MissingPixels
 
 N_PIXELS = 400  # of each picture, from which the usual evidence is learned
@@ -133,20 +134,24 @@ class RestorationOutlierDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator
         """
         self._validate_params()
         check_sides(self.sides)
+        with unchanged_on_error(self):
+            self._learn(X)
+        return self
+
+    def _learn(self, X):
         rng = check_random_state(self.random_state)
         images = as_images(X, estimator=self, reset=True)
-        self.estimator_ = self._make_estimator(images, rng).fit(plain(X), None)
+        self.estimator_ = self._make_estimator(images, rng).fit(X, None)
         images = self._open(X)
-        maps = [self._evidence(part) for part in self._filled_in(images)]
+        maps = [self._evidence(part) for part in self._filled_in(X, images)]
         samples = np.concatenate([draw_pixels(each, rng) for each, _ in maps])
         self._normal = fit_normal(samples)
         highest = np.array([strangeness(*each, *self._normal).max() for each in maps])
-        elbo = self.estimator_.score_samples(plain(X))
+        elbo = self.estimator_.score_samples(X)
         self._usual = [middle_and_spread(x) for x in both_signs(highest, elbo)]
         share = 100 * self.contamination
         self.threshold_ = float(np.percentile(highest, 100 - share))
-        self.offset_ = float(np.percentile(self._score(highest, elbo), share))
-        return self
+        self.offset_ = float(np.nanpercentile(self._score(highest, elbo), share))
 
     def _make_estimator(self, images, rng):
         """A clone of the estimator, or the default, with a seed of its own."""
@@ -176,11 +181,11 @@ class RestorationOutlierDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator
         scores : ndarray of shape (n_images,)
             Minus the larger of two numbers, both in standard deviations of the training
             pictures: of the logarithm of the highest value of the anomaly map, and of
-            the evidence lower bound.
+            the evidence lower bound. NaN where nothing is observed.
         """
         images = self._open(X)
-        highest = [self._map(part).max() for part in self._filled_in(images)]
-        elbo = self.estimator_.score_samples(plain(X))
+        highest = [self._map(part).max() for part in self._filled_in(X, images)]
+        elbo = self.estimator_.score_samples(X)
         return self._score(np.array(highest), elbo)
 
     def decision_function(self, X):
@@ -194,6 +199,7 @@ class RestorationOutlierDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator
         Returns
         -------
         decisions : ndarray of shape (n_images,)
+            NaN where nothing is observed.
         """
         return self.score_samples(X) - self.offset_
 
@@ -208,9 +214,10 @@ class RestorationOutlierDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator
         Returns
         -------
         y : int ndarray of shape (n_images,)
-            1 for what belongs, -1 for what does not.
+            1 for what belongs, -1 for what does not. What is missing is not strange: 1
+            where nothing is observed.
         """
-        return np.where(self.decision_function(X) >= 0, 1, -1)
+        return np.where(self.decision_function(X) < 0, -1, 1)
 
     def anomaly_map(self, X):
         """How strange each pixel is, or each value of a row.
@@ -228,7 +235,7 @@ class RestorationOutlierDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator
             images.
         """
         images = self._open(X)
-        maps = [self._map(part) for part in self._filled_in(images)]
+        maps = [self._map(part) for part in self._filled_in(X, images)]
         if images.is_rows and self._image_shape is None:
             return np.concatenate(maps)
         return maps if isinstance(X, list | tuple) else np.stack(maps)
@@ -252,7 +259,7 @@ class RestorationOutlierDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator
         least = self.smoothing**2  # pixels: less is no region
         return [
             boxes(self._map(part), self.threshold_, least)
-            for part in self._filled_in(images)
+            for part in self._filled_in(X, images)
         ]
 
     # ------------------------------------------------------------ helpers
@@ -265,34 +272,36 @@ class RestorationOutlierDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator
         check_is_fitted(self)
         as_images(X, estimator=self)  # complains of rows of another length
         shape, data_range = self._image_shape, self.estimator_.data_range_
-        return as_images(plain(X), image_shape=shape, data_range=data_range)
+        images = as_images(X, image_shape=shape, data_range=data_range)
+        refuse_lone_image(images, self.estimator_)
+        return images
 
-    def _filled_in(self, images):
+    def _filled_in(self, X, images):
         """Yield for each image what it is, and what was filled in each way to hide."""
         is_plain = images.is_rows and self._image_shape is None
         sides = (1,) if is_plain else self.sides
-        ways = [self._fill_in(images, side) for side in sides]
+        ways = [self._fill_in(X, images, side) for side in sides]
         for i, pairs in enumerate(zip(*ways, strict=True)):
             yield images[i], pairs, 0 if is_plain else self.smoothing
 
-    def _fill_in(self, images, side):
+    def _fill_in(self, X, images, side):
         """Each image filled in, square by square unseen, and its error bars."""
         n_images = range(len(images))
         filled = [[np.empty_like(images[i]) for _ in range(2)] for i in n_images]
         for turn in (0, 1):
             hidden = [checkerboard(images.shape(i), side) == turn for i in n_images]
             left = [np.where(hidden[i], np.nan, images[i]) for i in n_images]
-            for i, parts in enumerate(self._restore(left, images.is_rows)):
+            for i, parts in enumerate(self._restore(X, left, images.is_rows)):
                 for into, part in zip(filled[i], parts, strict=True):
                     np.copyto(into, part, where=hidden[i])
         return filled
 
-    def _restore(self, parts, as_rows):
+    def _restore(self, X, parts, as_rows):
         """Yield what is restored, and its error bars, on the [0, 1] scale."""
         low, high = self.estimator_.data_range_
         given = [low + (high - low) * np.moveaxis(part, 0, -1) for part in parts]
         if as_rows:
-            given = np.stack(given).reshape(len(given), -1)
+            given = like_frame(X, np.stack(given).reshape(len(given), -1))
         answers = self.estimator_.predict(given, return_std=True)
         for part, *answer in zip(parts, *answers, strict=True):
             shape = (*part.shape[1:], part.shape[0])
@@ -311,7 +320,7 @@ class RestorationOutlierDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator
         """Minus the larger of both strangenesses, in standard deviations."""
         pairs = zip(both_signs(highest, elbo), self._usual, strict=True)
         scaled = [(x - middle) / spread for x, (middle, spread) in pairs]
-        return -np.fmax(*scaled)  # where nothing is observed, there is no bound
+        return -np.maximum(*scaled)  # NaN where nothing is observed
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -327,11 +336,6 @@ def check_sides(sides):
             "The 'sides' parameter of RestorationOutlierDetector must be ints above 0, "
             f"such as (1, 2). Got {sides!r} instead."
         )
-
-
-def plain(X):
-    """The values of a data frame; anything else as it is."""
-    return np.asarray(X) if hasattr(X, "columns") else X
 
 
 def draw_pixels(maps, rng):

@@ -10,10 +10,12 @@ import hashlib
 import math
 import os
 from collections import OrderedDict
+from functools import wraps
 from numbers import Integral
 
 import numpy as np
 from sklearn.utils import check_array
+from sklearn.utils._set_output import _wrap_data_with_container
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import (
     _check_feature_names_in,
@@ -30,7 +32,7 @@ _FULL_RANGES = {  # these dtypes say themselves which values are black and white
     np.uint16: (0.0, 65535.0),
 }
 LARGEST = 1e30  # of floats: the squares of larger ones overflow
-FARTHEST = 100  # times the range, beyond it: no picture has such values
+FARTHEST = 10  # times the range, beyond it: no picture has such values
 KEPT_BYTES = 2**28  # of images that were read from files, so as not to read them again
 _EXPECTED = (
     "Pass an array (n_images, height, width[, channels]), a list of images or of "
@@ -166,6 +168,16 @@ class Images:
                 "mean black and white. Pass values on that scale (X / 255 for floats "
                 "that reach to 255), and NaN where a pixel is missing."
             )
+
+    def find_range(self):
+        """The range that the values show themselves, see `find_data_range`."""
+        return find_data_range(_examples(self._source))
+
+    @property
+    def tells_scale(self):
+        """Whether the first images hold more than 0, which is black on any scale."""
+        pairs = map(extremes, _examples(self._source))
+        return any(least < 0 or most > 0 for least, most in pairs)
 
     @property
     def all_missing(self):
@@ -499,6 +511,41 @@ def _open(X, estimator, reset, image_shape, name):
     return _checked_rows(X, estimator, reset, image_shape, name), _stack_rows
 
 
+def refuse_lone_image(images, estimator):
+    """Complain of rows where images were learned from: they are one grey image."""
+    is_folded = getattr(estimator, "image_shape", None) is not None
+    if images.is_rows and estimator.image_mode_ and not is_folded:
+        raise ValueError(
+            f"X has shape {images.container_shape}, which looks like a single grey "
+            "image. Pass X[np.newaxis] for one grey image, and rows as images: "
+            "X.reshape(-1, height, width)."
+        )
+
+
+def like_frame(X, rows):
+    """Rows with the names that X has, if it is a data frame of pandas or polars."""
+    if hasattr(X, "iloc"):
+        return type(X)(rows, index=X.index, columns=X.columns)
+    if hasattr(X, "columns"):
+        return type(X)(dict(zip(X.columns, np.transpose(rows), strict=True)))
+    return rows
+
+
+def _frame_rows_alone(transform):
+    """A `transform` whose results `set_output` makes frames of if they are rows."""
+    bare = transform.__wrapped__
+
+    @wraps(bare)
+    def wrapped(self, X, *args, **options):
+        result = bare(self, X, *args, **options)
+        is_table = isinstance(result, np.ndarray) and result.ndim == 2
+        if not is_table:
+            return result
+        return _wrap_data_with_container("transform", result, X, self)
+
+    return wrapped
+
+
 def _count_axes(X, label):
     """The number of axes of what should be an array."""
     if type(X).__module__.partition(".")[0] == "torch":
@@ -553,7 +600,7 @@ def _checked_stack(X, name):
 
 def _checked_rows(X, estimator, reset, image_shape, name):
     """Rows as scikit-learn checks them, folded to images (n, H, W[, C])."""
-    if getattr(X, "ndim", 2) == 1 and np.asarray(X).dtype.kind in "OUT":
+    if _count_axes(X, name) == 1 and np.asarray(X).dtype.kind in "OUT":
         raise TypeError(
             f"{name} has one axis and dtype {X.dtype}. Pass images of different sizes, "
             f"or paths, as a list: list({name})."
@@ -628,7 +675,8 @@ class ImageInputMixin:
     """What estimators and transformers of images share: their input.
 
     It stands before ``TransformerMixin`` and ``BaseEstimator`` in the list of bases.
-    Where an estimator has a parameter ``image_shape``, rows are folded by it.
+    Where an estimator has a parameter ``image_shape``, rows are folded by it. Whatever
+    ``set_output`` says, images come out as arrays.
 
     Attributes
     ----------
@@ -640,6 +688,11 @@ class ImageInputMixin:
     """
 
     _requires_fit = True
+
+    def __init_subclass__(cls, **options):
+        super().__init_subclass__(**options)
+        if "transform" in cls._sklearn_auto_wrap_output_keys & vars(cls).keys():
+            cls.transform = _frame_rows_alone(cls.transform)
 
     # Where this is missing, set_output leaves what transform returns alone.
     @available_if(lambda self: not getattr(self, "image_mode_", False))

@@ -14,6 +14,7 @@ from sklearn.utils import get_tags
 from sklearn.utils._param_validation import HasMethods
 from sklearn.utils.validation import check_is_fitted
 
+from ._base import BaseColorVAE, unchanged_on_error
 from ._images import as_images
 
 
@@ -81,7 +82,7 @@ class LatentFeatures(
         Parameters
         ----------
         X : images or array-like of shape (n_images, n_features)
-            What the estimator takes.
+            What the estimator takes, all of one size.
         y : object, default=None
             Ignored: labels of a pipeline are no clean images. An estimator that needs
             pairs is fitted beforehand, and frozen.
@@ -92,11 +93,19 @@ class LatentFeatures(
             The fitted transformer.
         """
         self._validate_params()
-        as_images(X, estimator=self, reset=True)
-        self.estimator_ = clone(self.estimator).fit(X, None)
+        with unchanged_on_error(self):
+            self._learn(X)
+        return self
+
+    def _learn(self, X):
+        estimator = clone(self.estimator)
+        shape = getattr(estimator, "image_shape", None)
+        images = as_images(X, estimator=self, reset=True, image_shape=shape)
+        if isinstance(estimator, BaseColorVAE):
+            estimator._foresee_codes(images)
+        self.estimator_ = estimator.fit(X, None)
         first = X[:1] if hasattr(X, "__getitem__") else np.asarray(X)[:1]
         self._n_features_out = self.estimator_.encode(first).shape[1]
-        return self
 
     def transform(self, X):
         """The codes of each image.
@@ -104,7 +113,8 @@ class LatentFeatures(
         Parameters
         ----------
         X : images or array-like of shape (n_images, n_features)
-            All of one size: that of the network, if it has a bottleneck.
+            All of one size: that of the network, if it has a bottleneck (see
+            ``patch_size``).
 
         Returns
         -------

@@ -9,7 +9,7 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.utils import check_scalar
 
-from ._images import _FULL_RANGES, as_images, image_hash
+from ._images import _FULL_RANGES, as_images, image_hash, like_frame
 from .metrics import (
     _average,
     _check_count,
@@ -179,9 +179,7 @@ class _MaskedScorer(_ImageScorer):
             np.where(mask, np.nan, images[i]).astype(np.float32)
             for i, mask in enumerate(hidden)
         )
-        given = images.give_back(left, with_nan=True)
-        if hasattr(X, "iloc"):  # a data frame keeps the names of its features
-            given = type(X)(given, index=X.index, columns=X.columns)
+        given = like_frame(X, images.give_back(left, with_nan=True))
         restored = as_images(
             estimator.predict(given),
             image_shape=self.image_shape,

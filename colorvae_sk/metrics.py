@@ -16,7 +16,7 @@ from scipy.ndimage import gaussian_filter
 from sklearn.utils.metadata_routing import MetadataRequest
 from sklearn.utils.validation import _check_sample_weight
 
-from ._images import _FULL_RANGES, as_images
+from ._images import _FULL_RANGES, FARTHEST, as_images
 
 _RADIUS = 5  # of SSIM's Gaussian window, in pixels: 3.5 standard deviations of 1.5
 _C1, _C2 = 0.01**2, 0.03**2  # SSIM's constants for images of range 1
@@ -168,7 +168,7 @@ def _open_beside(reference, y, name, image_shape, data_range):
 
 
 def _check_scales(reference, images, name):
-    """Refuse floats that are not on [0, 1] beside integers of a fixed range."""
+    """Refuse images whose scales plainly differ."""
     dtypes = [each.raw(0).dtype for each in (reference, images)]
     fixed = [dtype.type in _FULL_RANGES for dtype in dtypes]
     low, high = images.data_range if fixed[0] else reference.data_range
@@ -178,6 +178,20 @@ def _check_scales(reference, images, name):
             f"{' or '.join(t.__name__ for t in _FULL_RANGES)} reaches from {low:g} to "
             f"{high:g}. Pass values on [0, 1], or say which of them mean 0 and 1, as "
             "in data_range=(0, 255)."
+        )
+    if not any(fixed):
+        _check_reaches(reference, images)
+        _check_reaches(images, reference)
+
+
+def _check_reaches(near, far):
+    """Refuse values on [0, 1] beside others that reach much further."""
+    low, high = far.data_range
+    is_unit = near.data_range == (0.0, 1.0)
+    if is_unit and high - low > FARTHEST and near.tells_scale:
+        raise ValueError(
+            f"{far._name} reaches from {low:g} to {high:g}, but {near._name} is on "
+            "[0, 1]. Pass both on the same scale."
         )
 
 

@@ -8,6 +8,7 @@ import inspect
 
 import numpy as np
 import torch
+from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
@@ -38,6 +39,7 @@ FITTED = {  # what the base and ColorVAE learn beside their weights, and of what
 }
 
 SKLEARN = "_sklearn_version"  # a note that scikit-learn's own classes add for pickles
+REQUESTS = "_metadata_request"  # what set_fit_request and the like leave behind
 NOT_UNDERSTOOD = (
     *(ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError),
     *(RuntimeError, TypeError, ValueError),
@@ -53,6 +55,7 @@ def public_classes(module, base):
 
 CLASSES = {  # all that a file may name: nothing is looked up by import path
     **{kind.__name__: kind for kind in (ColorVAE, ColorVAEGAN, ColorVQVAE)},
+    "FrozenEstimator": FrozenEstimator,
     "LatentFeatures": LatentFeatures,
     "Pipeline": Pipeline,
     "RestorationOutlierDetector": RestorationOutlierDetector,
@@ -72,7 +75,7 @@ def save(estimator, path, half=False) -> None:
     Parameters
     ----------
     estimator : ColorVAE or a relative, degradation, LatentFeatures, \
-            RestorationOutlierDetector or Pipeline of these
+            RestorationOutlierDetector, or FrozenEstimator or Pipeline of these
         What was fitted. Its parameters may be plain values, degradations and
         augmentations of this package, and scikit-learn's Pipelines of these.
 
@@ -134,7 +137,7 @@ def load(path):
 
     Returns
     -------
-    estimator : ColorVAE or a relative, degradation or Pipeline
+    estimator : ColorVAE, or what else `save` takes
         As it was saved: the same parameters and fitted attributes. Without ``half`` it
         restores the same to the last bit on the same machine.
 
@@ -204,6 +207,8 @@ class ObjectPacker(Packer):
         weights = state.pop("_weights", None)
         if weights is not None:
             state["dtype_"] = value.dtype_
+        if REQUESTS in state:
+            state[REQUESTS] = state[REQUESTS]._serialize()
         packed = {
             "class": type(value).__name__,
             "parameters": self.pack(parameters, name),
@@ -259,10 +264,12 @@ class ObjectUnpacker(Unpacker):
         value = kind(**parameters)
         value._validate_params()
         check_memory(value)
-        weights = state.pop("_weights", None)
+        weights, requests = (state.pop(name, None) for name in ("_weights", REQUESTS))
         vars(value).update(state)
         if weights is not None:
             value._put_weights(weights)
+        if requests is not None:
+            vars(value)[REQUESTS] = as_requests(value, requests)
         return value
 
 
@@ -301,6 +308,15 @@ def as_calibration(attributes):
     if not (lengths and rising and known and counts and n_images > 0):
         raise ValueError("there is a calibration in it that cannot be")
     return calibration
+
+
+def as_requests(value, aliases):
+    """What an object asks of metadata routing, by method and parameter."""
+    requests = value._get_metadata_request()
+    for method, names in aliases.items():
+        for name, alias in names.items():
+            getattr(requests, method).add_request(param=name, alias=alias)
+    return requests
 
 
 def as_device(text):

@@ -5,10 +5,12 @@ import time
 from typing import ClassVar
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from helpers import every_model, tiny, weights
 from numpy.testing import assert_allclose, assert_array_equal
+from skimage.io import imsave
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.pipeline import Pipeline
 from skorch.callbacks import Callback
@@ -378,6 +380,67 @@ def test_floats_of_eight_bits_beside_eight_bits_are_refused():
     assert_allclose(weights(one), weights(other), atol=1e-4)
 
 
+@pytest.mark.parametrize("stored", [np.uint8, np.uint16])
+@pytest.mark.parametrize("dtype", [float, int])
+@pytest.mark.parametrize("method", ["score", "partial_fit", "calibrate"])
+def test_a_fitted_one_refuses_another_scale_as_fit_does(method, dtype, stored, photos):
+    dark = (photos * 85).astype(stored)  # no lighter than a third
+    vae = tiny().fit(photos)
+    with pytest.raises(ValueError, match=r"y is \w+64 that reaches .* but X is uint"):
+        getattr(vae, method)(dark, dark.astype(dtype))
+    getattr(vae, method)(dark, (dark / np.iinfo(stored).max))
+
+
+def test_fitted_on_floats_of_eight_bits_it_knows_their_scale(photos_uint8):
+    vae = tiny().fit(photos_uint8.astype(float))
+    expected = vae.score(photos_uint8, photos_uint8)
+    floats = photos_uint8 * np.float64(vae.data_range_[1] / 255)
+    assert vae.score(photos_uint8, floats) == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("as_container", [np.array, pd.Series], ids=["array", "series"])
+def test_paths_are_not_taken_for_labels(as_container, photos_uint8, tmp_path):
+    paths = [str(tmp_path / f"{i}.png") for i in range(2)]
+    for path, photo in zip(paths, photos_uint8, strict=False):
+        imsave(path, photo, check_contrast=False)
+    vae = tiny().fit(photos_uint8)
+    for call in (vae.fit, vae.partial_fit, vae.score, vae.calibrate):
+        with pytest.raises(TypeError, match=r"y has one axis.*list\(y\)"):
+            call(paths, as_container(paths))
+    assert vae.score(paths, paths) == vae.score(photos_uint8[:2], photos_uint8[:2])
+    vae.partial_fit(paths, np.arange(2)).partial_fit(
+        photos_uint8, np.array([*"abcdef"])
+    )
+
+
+def test_lone_grey_image_is_not_taken_for_rows(photos):
+    grey = photos[..., 0]
+    vae = tiny().fit(grey)
+    for call in (vae.predict, vae.partial_fit, vae.score):
+        with pytest.raises(ValueError, match=r"\(16, 16\).*Pass X\[np.newaxis\]"):
+            call(grey[0])
+    assert vae.predict(grey[0][np.newaxis]).shape == (1, 16, 16)
+    rows = tiny(image_shape=(16, 16)).fit(grey)
+    assert rows.predict(grey.reshape(6, -1)).shape == (6, 256)
+
+
+def test_refused_places_are_told_before_any_work(photos, monkeypatch):
+    vae, out = tiny().fit(photos), np.empty_like(photos)
+    monkeypatch.setattr(vae, "_restorer", None)
+    with pytest.raises(ValueError, match="out\\[1\\] is where"):
+        vae.predict(list(photos), out=[out[0]] * 6)
+    out.flags.writeable = False
+    with pytest.raises(ValueError, match="out is read-only"):
+        vae.predict(photos, out=out)
+
+
+def test_images_stay_arrays_whatever_set_output_says(photos):
+    rows = photos.reshape(6, -1)
+    vae = tiny(image_shape=(16, 16, 3)).fit(rows).set_output(transform="pandas")
+    assert isinstance(vae.transform(rows), pd.DataFrame)
+    assert_array_equal(vae.transform(photos).reshape(6, -1), vae.transform(rows))
+
+
 def test_object_array_of_targets_is_not_taken_for_labels():
     y = np.empty(4, dtype=object)
     y[:] = list(X)
@@ -402,7 +465,7 @@ def test_object_array_of_targets_is_not_taken_for_labels():
         (lambda vae: vae.decode(np.zeros((1, 3))), "Z has 3 codes per image, expected"),
         (lambda vae: vae.decode(np.full((1, 3), np.nan)), "Z contains NaN"),
         (lambda vae: vae.encode([X[0], X[1][:5]]), "images of one size to encode, got"),
-        (lambda vae: vae.score(X, X[:3]), "y_true holds 3"),
+        (lambda vae: vae.score(X, X[:3]), "X has 4 image.s., but y has 3"),
     ],
 )
 def test_wrong_call_is_told_the_way_out(call, message, fitted):
@@ -412,7 +475,7 @@ def test_wrong_call_is_told_the_way_out(call, message, fitted):
 
 def test_bottleneck_encodes_and_draws_at_its_own_size_only(fitted):
     vae = fitted["dense"]
-    with pytest.raises(ValueError, match=r"size \(16, 16\) to encode"):
+    with pytest.raises(ValueError, match=r"size \(16, 16\) to encode.*patch_size=8"):
         vae.encode(X)
     with pytest.raises(ValueError, match=r"size to be \(16, 16\), got \(8, 8\)"):
         vae.sample(size=(8, 8))

@@ -124,3 +124,21 @@ def test_bounds_are_in_the_range_of_the_images_and_not_clipped(X):
         bounds = bounds[..., :3]
     expected = {"?": 2, "B": 510, "H": 131070}.get(X.dtype.char, 350)
     assert set(np.unique(bounds[~np.isnan(bounds)])) <= {expected}
+
+
+def test_a_canvas_that_cannot_be_written_to_is_refused(photos_uint8):
+    out = np.empty_like(photos_uint8)
+    out.flags.writeable = False
+    with pytest.raises(ValueError, match="out is read-only"):
+        as_images(photos_uint8).canvas(out)
+    with pytest.raises(ValueError, match=r"out\[0\] is read-only"):
+        as_images(list(photos_uint8)).canvas(list(out))
+
+
+def test_a_canvas_for_two_images_is_refused(photos_uint8):
+    images, out = as_images(list(photos_uint8)), np.empty_like(photos_uint8)
+    for twice in ([*out[:5], out[2]], [out[2, ...] for _ in range(6)]):
+        with pytest.raises(ValueError, match=r"out\[\d\] is where out\[\d\] is"):
+            images.canvas(twice)
+    interleaved = np.empty((16, 16, 3, 6), np.uint8)
+    images.canvas([interleaved[..., i] for i in range(6)])

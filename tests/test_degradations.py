@@ -11,6 +11,7 @@ from helpers import flat, holed, tensor
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
 from skimage import data
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline, make_pipeline
 
@@ -130,6 +131,24 @@ def test_equal_images_meet_equal_damage_and_others_another():
 def test_seed_of_another_number_makes_another_damage(photos):
     one, other = (GaussianNoise(random_state=seed).transform(photos) for seed in (0, 1))
     assert not np.array_equal(one, other)
+
+
+def test_range_of_a_batch_holds_after_a_fit_alone(photos):
+    levels = 255 * photos
+    noise = GaussianNoise(0.1, clip=False, random_state=0)
+    alone = noise.transform(levels[:1])
+    assert np.abs(alone - noise.transform(levels)[:1]).max() > 1
+    noise.fit(levels)
+    assert_array_equal(noise.transform(levels[:1]), noise.transform(levels)[:1])
+
+
+@pytest.mark.parametrize("as_container", [np.asarray, lambda X: X[..., 0], list])
+def test_images_stay_arrays_whatever_set_output_says(as_container, photos):
+    X, noise = as_container(photos), GaussianNoise(0.1, random_state=0)
+    with config_context(transform_output="pandas"):
+        degraded = noise.transform(X)
+    assert type(degraded) is type(X)
+    assert_array_equal(degraded, noise.transform(X))
 
 
 def test_without_a_seed_each_call_draws_anew(photos):

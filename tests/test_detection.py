@@ -2,9 +2,12 @@
 
 import joblib
 import numpy as np
+import pandas as pd
+import polars as pl
 import pytest
 from helpers import tiny
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 
@@ -141,12 +144,21 @@ def test_missing_pixels_are_not_strange(detector):
     assert np.isfinite(detector.score_samples(X)).all()
 
 
-def test_picture_of_which_nothing_is_observed_is_not_strange(detector):
+def test_picture_of_which_nothing_is_observed_has_no_score(detector):
     X = waves(2)
     X[1] = np.nan
-    scores = detector.score_samples(X)
-    assert np.isfinite(scores).all() and scores[1] > detector.offset_
+    assert_array_equal(np.isnan(detector.score_samples(X)), [False, True])
+    assert_array_equal(np.isnan(detector.decision_function(X)), [False, True])
+    assert detector.predict(X)[1] == 1
     assert len(detector.detect(X)[1]) == 0
+
+
+def test_picture_of_which_nothing_is_observed_may_be_learned_from():
+    X = waves(6)
+    X[1] = np.nan
+    detector = quick().fit(X)
+    assert np.isfinite([detector.offset_, detector.threshold_]).all()
+    assert detector.predict(X)[1] == 1
 
 
 def test_rows_that_are_images_have_maps_of_pixels():
@@ -173,6 +185,51 @@ def test_frozen_estimator_is_not_fitted_again(photos):
     before = vae.transform(photos)
     detector = RestorationOutlierDetector(FrozenEstimator(vae)).fit(photos[:4])
     assert_array_equal(detector.estimator_.transform(photos), before)
+
+
+def test_a_frozen_estimator_is_kept_in_files(photos, tmp_path):
+    detector = RestorationOutlierDetector(FrozenEstimator(tiny().fit(photos)))
+    detector.fit(photos)
+    save(detector, tmp_path / "detector.safetensors")
+    again = load(tmp_path / "detector.safetensors")
+    assert isinstance(again.estimator_, FrozenEstimator)
+    assert_array_equal(again.score_samples(photos), detector.score_samples(photos))
+
+
+@pytest.mark.parametrize("as_frame", [pd.DataFrame, pl.DataFrame])
+@pytest.mark.parametrize("freeze", [FrozenEstimator, lambda vae: vae])
+def test_data_frames_keep_their_names(freeze, as_frame):
+    values = np.random.default_rng(0).random((9, 3))
+    frame = as_frame(dict(zip("abc", values.T, strict=True)))
+    detector = RestorationOutlierDetector(freeze(tiny().fit(frame)))
+    detector.fit(frame).predict(frame)  # a warning would be an error
+    assert list(detector.estimator_.feature_names_in_) == ["a", "b", "c"]
+
+
+def test_lone_grey_image_is_not_taken_for_rows(detector):
+    for call in (detector.predict, detector.detect, detector.anomaly_map):
+        with pytest.raises(ValueError, match=r"\(32, 32\).*Pass X\[np.newaxis\]"):
+            call(waves(1)[0, ..., 0])
+
+
+def test_failed_fit_leaves_it_as_it_was():
+    X = np.random.default_rng(0).random((20, 5))
+    detector = RestorationOutlierDetector(tiny()).fit(X)
+    before, state = detector.score_samples(X), vars(detector).copy()
+    detector.set_params(estimator__callbacks=[5])
+    with pytest.raises(TypeError, match="callbacks"):
+        detector.fit(X[:, :3])
+    assert vars(detector) == state
+    assert_array_equal(detector.score_samples(X), before)
+
+
+def test_failed_first_fit_leaves_it_unfitted():
+    X = np.random.default_rng(0).random((20, 5))
+    detector = RestorationOutlierDetector(tiny(callbacks=[5]))
+    with pytest.raises(TypeError, match="callbacks"):
+        detector.fit(X)
+    with pytest.raises(NotFittedError):
+        detector.predict(X)
 
 
 def test_random_state_decides(photos):

@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 import torch
 from containers import (
@@ -318,6 +319,7 @@ WRONG = [
     ([csr_array(np.eye(3))], TypeError, "X[0] has dtype object"),
     (RAGGED, TypeError, "as a list: list(X)"),
     (np.array(["a.png", "b.png"]), TypeError, "as a list: list(X)"),
+    (pl.Series(["a.png", "b.png"]), TypeError, "as a list: list(X)"),
     (np.zeros((2, 5, 7), complex), TypeError, "dtype complex128; expected real"),
     (np.zeros((2, 35), complex), ValueError, "Complex data not supported"),
     (np.zeros((2, 5, 7), object), TypeError, "dtype object; expected real numbers"),
@@ -622,6 +624,24 @@ def test_set_output_wraps_rows_and_leaves_images_alone(photos):
     assert_array_equal(identity.fit_transform(photos), photos)
     assert not hasattr(identity, "get_feature_names_out")
     assert isinstance(identity.fit_transform(list(photos)), list)
+
+
+def test_images_stay_arrays_after_a_fit_on_rows(photos):
+    grey = photos[..., 0]
+    identity = Identity(image_shape=(16, 16)).set_output(transform="pandas")
+    identity.fit(grey.reshape(6, -1))
+    assert_array_equal(identity.transform(grey), grey)
+    assert isinstance(identity.transform(list(grey)), list)
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.int32, np.int64, np.float32])
+def test_values_beyond_ten_times_the_range_are_refused(dtype, photos):
+    identity = Identity().fit(photos)
+    levels = np.array([[[0, 11]]], dtype)
+    assert_array_equal(identity.transform(levels), levels)
+    for X in (levels + dtype(1), [levels[0] + dtype(1)]):
+        with pytest.raises(ValueError, match="reaches from 1 to 12, but 0 and 1 mean"):
+            identity.transform(X)
 
 
 def test_the_range_of_the_fit_holds_afterwards():

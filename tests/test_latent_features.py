@@ -7,12 +7,13 @@ import torch
 from helpers import tiny
 from numpy.testing import assert_array_equal
 from sklearn.datasets import load_digits
+from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
-from colorvae_sk import LatentFeatures, load, save
+from colorvae_sk import ColorVAE, LatentFeatures, load, save
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +88,61 @@ def test_it_is_kept_in_files(photos, tmp_path):
         load(tmp_path / "codes.safetensors"),
     ):
         assert_array_equal(again.transform(photos), Z)
+
+
+@pytest.mark.parametrize(
+    ("options", "as_container", "message"),
+    [
+        ({"architecture": "conv"}, np.asarray, r"\(8, 8\) to encode.*patch_size=16"),
+        ({"architecture": "dense"}, np.asarray, r"\(8, 8\) to encode.*patch_size=16"),
+        (
+            {"architecture": "conv"},
+            lambda X: [*X, X[0, :9]],
+            r"\[\(9, 16\), \(16, 16\)\]",
+        ),
+        ({"architecture": "ladder"}, lambda X: [*X, X[0, :9]], "images of one size"),
+    ],
+)
+def test_images_without_codes_are_refused_before_the_fit(
+    options, as_container, message, photos, monkeypatch
+):
+    monkeypatch.setattr(ColorVAE, "_train", None)
+    codes = LatentFeatures(tiny(**options, patch_size=8))
+    with pytest.raises(ValueError, match=message):
+        codes.fit(as_container(photos))
+    assert vars(codes) == {"estimator": codes.estimator}
+
+
+def test_larger_patches_are_the_way_out(photos):
+    codes = LatentFeatures(tiny("conv", patch_size=16, n_latent=3)).fit(photos)
+    assert codes.transform(photos).shape == (6, 3)
+
+
+def test_failed_fit_leaves_it_as_it_was(digits):
+    X, _ = digits
+    codes = LatentFeatures(tiny()).fit(X)
+    before, state = codes.transform(X), vars(codes).copy()
+    codes.set_params(estimator__callbacks=[5])
+    with pytest.raises(TypeError, match="callbacks"):
+        codes.fit(X[:, :9])
+    assert vars(codes) == state
+    assert_array_equal(codes.transform(X), before)
+
+
+def test_failed_first_fit_leaves_it_unfitted(digits):
+    codes = LatentFeatures(tiny(callbacks=[5]))
+    with pytest.raises(TypeError, match="callbacks"):
+        codes.fit(digits[0])
+    with pytest.raises(NotFittedError):
+        codes.transform(digits[0])
+
+
+def test_a_frozen_estimator_is_kept_in_files(photos, tmp_path):
+    codes = LatentFeatures(FrozenEstimator(tiny("dense").fit(photos))).fit(photos)
+    save(codes, tmp_path / "codes.safetensors")
+    again = load(tmp_path / "codes.safetensors")
+    assert isinstance(again.estimator, FrozenEstimator)
+    assert_array_equal(again.transform(photos), codes.transform(photos))
 
 
 def test_estimator_must_encode(photos):

@@ -573,6 +573,18 @@ def test_an_integer_image_is_not_compared_with_another_scale(dtype, photos_uint8
         assert psnr_score(*pair, data_range=(0, 255)) == np.inf
 
 
+@pytest.mark.parametrize("metric", ALL_METRICS)
+@pytest.mark.parametrize("dtype", [float, int])
+def test_values_on_0_1_are_not_compared_with_another_scale(metric, dtype, photos_uint8):
+    levels, unit = photos_uint8.astype(dtype), photos_uint8 / 255
+    for pair in [(levels, unit), (unit, levels), (list(levels), list(unit))]:
+        with pytest.raises(
+            ValueError, match=r"from 0 to \d+, .* on \[0, 1\]. Pass both"
+        ):
+            metric(*pair)
+    assert np.isfinite(metric(levels, 0.0 * unit))  # black is black on any scale
+
+
 @pytest.mark.parametrize("data_range", [(1, 0), (1, 1), (-np.inf, 1), (0, np.inf)])
 def test_an_empty_or_endless_data_range_is_refused(data_range, photos):
     with pytest.raises(ValueError, match="data_range"):

@@ -11,7 +11,9 @@ import safetensors.numpy
 import torch
 from helpers import MODELS, every_model, tiny
 from numpy.testing import assert_array_equal
+from sklearn import config_context
 from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline, make_pipeline
 from skorch.callbacks import Callback
 
@@ -207,6 +209,23 @@ def test_a_pipeline_keeps_the_network_in_it(path, photos):
     pipe = make_pipeline(noise, tiny(max_epochs=1)).fit(photos, photos)
     loaded = there_and_back(pipe, path)
     assert_array_equal(loaded.transform(photos), pipe.transform(photos))
+
+
+def test_requests_of_metadata_come_back(path, photos):
+    vae = tiny(max_epochs=1).fit(photos)
+    with config_context(enable_metadata_routing=True):
+        vae.set_score_request(sample_weight="importance")
+        loaded = there_and_back(make_pipeline(GaussianNoise().fit(photos), vae), path)
+        requests = loaded[-1].get_metadata_routing()
+    assert requests.score.requests == {"sample_weight": "importance"}
+
+
+def test_a_frozen_pipeline_comes_back_frozen(path, photos):
+    pipe = make_pipeline(GaussianNoise(0.1, random_state=0), tiny(max_epochs=1))
+    frozen = FrozenEstimator(pipe.fit(photos, photos))
+    loaded = there_and_back(frozen, path)
+    assert type(loaded) is FrozenEstimator
+    assert_array_equal(loaded.transform(photos), frozen.transform(photos))
 
 
 def test_the_table_of_what_is_learned_is_complete(fitted):

@@ -4,6 +4,7 @@ import pickle
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 from helpers import holed, tiny
 from numpy.testing import assert_allclose, assert_array_equal
@@ -154,8 +155,10 @@ def test_integers_without_a_range_of_their_own_keep_their_unit(as_container):
     assert score == pytest.approx(masked_psnr_scorer(Filler(0.5), digits / 16))
 
 
-def test_data_frame_keeps_its_names():
-    frame = pd.DataFrame(np.random.default_rng(0).random((9, 7))).add_prefix("f")
+@pytest.mark.parametrize("as_frame", [pd.DataFrame, pl.DataFrame])
+def test_data_frame_keeps_its_names(as_frame):
+    columns = np.random.default_rng(0).random((7, 9))
+    frame = as_frame(dict(zip("abcdefg", columns, strict=True)))
     vae = tiny().fit(frame)
     assert np.isfinite(masked_psnr_scorer(vae, frame))  # a warning would be an error
 
