@@ -49,7 +49,8 @@ class Page(ThreadingHTTPServer):
         Where the page is.
     """
 
-    daemon_threads = True  # who stops it does not wait for a picture
+    daemon_threads = True  # who stops it does not wait for slow browsers
+    request_queue_size = 128  # a page asks for many things at once
     allow_reuse_address = sys.platform != "win32"  # there it would share the port
 
     def __init__(self, vae, port, max_pixels):
@@ -58,6 +59,7 @@ class Page(ThreadingHTTPServer):
                 f"The page needs a ColorVAE or a relative, got {type(vae).__name__}. "
                 "Of a Pipeline, save the step that restores."
             )
+        self.table = Table(vae, max_pixels)
         try:
             super().__init__((HOST, port), Handler)
         except OSError as error:
@@ -65,7 +67,6 @@ class Page(ThreadingHTTPServer):
                 f"Nothing can listen on port {port}: {error.strerror}. Choose another, "
                 "--port 0 for any that is free."
             ) from error
-        self.table = Table(vae, max_pixels)
         self.max_bytes = 16 * max_pixels  # a pixel has four channels of 32 bits at most
         self.names = {f"{name}:{self.server_port}" for name in (HOST, "localhost")}
         self.url = f"http://{HOST}:{self.server_port}/"
@@ -73,6 +74,11 @@ class Page(ThreadingHTTPServer):
     def service_actions(self):
         """What `serve_forever` does every now and then."""
         self.table.forget_idle()
+
+    def server_close(self):
+        """Listen no more; who leaves while torch computes would crash."""
+        super().server_close()
+        self.table.close()
 
     def open_browser(self):
         """Show the page."""
@@ -188,6 +194,8 @@ def area_of(picture, options):
     """The part of a picture that is asked for, if it is not all."""
     if "x" not in options:
         return None
+    if missing := {"y", "height", "width"} - options.keys():
+        raise ValueError(f"An area needs {', '.join(sorted(missing))} too.")
     x, y = float(options["x"]), float(options["y"])
     height, width = int(options["height"]), int(options["width"])
     return area_around(picture.damaged.shape[:2], x, y, height, width)

@@ -5,7 +5,6 @@ to standard output, all else to standard error.
 """
 
 import os
-import shutil
 import sys
 from collections import Counter
 from contextlib import suppress
@@ -19,6 +18,7 @@ from .datasets import ImageFolder
 
 STANDARD = "-"  # input or output, in place of a file
 UNLIMITED = 10**6  # epochs: the time ends the fit
+CHECKPOINT = "[0-9a-f]" * 32 + ".pt"  # as a fit names its file
 
 
 def tell(text):
@@ -28,7 +28,22 @@ def tell(text):
 
 def is_watched():
     """Whether somebody sees a bar."""
-    return sys.stderr.isatty()
+    return sys.stderr is not None and sys.stderr.isatty()
+
+
+def standard(name):
+    """Standard input or output: "in" or "out"."""
+    stream = getattr(sys, f"std{name}")
+    if stream is None:
+        raise ValueError(f"standard {name}put is closed.")
+    return stream
+
+
+def is_standard_input(path):
+    """Whether standard input is this file."""
+    with suppress(OSError):
+        return os.path.samestat(os.stat(path), os.fstat(0))
+    return False
 
 
 # ------------------------------------------------------------------ files of files
@@ -53,23 +68,36 @@ def degrade(options):
     return work(options, jobs, lambda: damage, done="damaged")
 
 
+def check_file(path, overwrite):
+    """Complain now if a file can't be written, or is not to be replaced."""
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder: name a file, -o FILE.")
+    if path.exists() and not overwrite:
+        raise FileExistsError(f"{path} is there already: --overwrite?")
+    folders.prepare_folder(path.parent)
+
+
 def pipe(options, open_estimator):
     """Restore standard input."""
-    to_file = options.output != STANDARD
-    if to_file and os.path.isdir(options.output):
-        raise ValueError("Standard input has no name: name a file, -o FILE or -o -.")
-    if to_file and os.path.exists(options.output) and not options.overwrite:
-        raise FileExistsError(f"{options.output} is there already: --overwrite?")
-    data = sys.stdin.buffer.read()
+    source, target = standard("in").buffer, None
+    if options.output == STANDARD:
+        target = standard("out").buffer
+    else:
+        check_file(Path(options.output), options.overwrite)
+        if is_standard_input(options.output):
+            raise ValueError(
+                f"{options.output} would be replaced by what is made of it."
+            )
+    data = source.read()
     try:
         data = folders.restore_bytes(open_estimator(), data, options.max_pixels)
     except ValueError as error:
         raise ValueError(f"standard input: {error}") from error
-    if to_file:
+    if target is None:
         replace_file(options.output, data)
     else:
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
+        target.write(data)
+        target.flush()
 
 
 def plan(options, **how):
@@ -145,13 +173,14 @@ def train(options):
     from .persistence import save
 
     output = Path(options.output)
-    if output.exists() and not options.overwrite:
-        raise FileExistsError(f"{output} is there already: --overwrite?")
-    folders.prepare_folder(output.parent)
+    check_file(output, options.overwrite)
     names = options.degradation or ["blind"]
     damage = "blind" if names == ["blind"] else read_degradation(names, options.seed)
     photos = ImageFolder(options.folder, recursive=options.recursive)
+    if output.exists() and any(output.samefile(path) for path in photos.paths):
+        raise ValueError(f"{output} is one of the pictures to learn from.")
     checkpoint = options.checkpoint or f"{output}.checkpoint"
+    before = checkpoints(checkpoint)
     vae = ColorVAE(
         degradation=damage,
         weights=options.start,
@@ -165,21 +194,36 @@ def train(options):
     tell(f"Learning for {options.time:g} s from {len(photos)} pictures.")
     save(vae.fit(photos), output)
     if options.checkpoint is None:
-        shutil.rmtree(checkpoint)
+        remove_checkpoints(checkpoint, before)
     tell(f"The model is in {output}: colorvae restore FILES -o OUT --model {output}")
+
+
+def checkpoints(folder):
+    """The checkpoints in a folder, each with the time when it was written."""
+    return {(path, path.stat().st_mtime_ns) for path in Path(folder).glob(CHECKPOINT)}
+
+
+def remove_checkpoints(folder, before):
+    """Remove what was written since, and the folder if nothing else is in it."""
+    for path, _ in checkpoints(folder) - before:
+        path.unlink()
+        folders.remove_leftovers(path)
+    with suppress(OSError):
+        os.rmdir(folder)
 
 
 def info(options):
     """Tell what is in a model."""
     from ._info import describe
 
-    print(describe(options.model, options.format))
+    print(describe(options.model, options.format), file=standard("out"))
 
 
 def score(options):
     """Compare pictures."""
     from ._scores import score_files
 
+    standard("out")
     return score_files(options)
 
 
@@ -210,4 +254,4 @@ def completion(options):
     from ._completion import script
     from .cli import parser
 
-    print(script(parser(), options.shell))
+    print(script(parser(), options.shell), file=standard("out"))

@@ -42,17 +42,29 @@ def read_one(spec):
     """One degradation."""
     name, _, rest = spec.partition(":")
     if name == "blind":
+        if rest:
+            raise ValueError(f"blind has no parameters, got {rest!r}.")
         return degradations.blind_degradation()
     kinds = known()
     kind = kinds.get(name.lower().replace("-", "").replace("_", ""))
     if kind is None:
         names = ", ".join(["blind", *(kind.__name__ for kind in kinds.values())])
         raise ValueError(f"There is no degradation {name!r}, only {names}.")
-    parameters = dict(read_parameter(part) for part in rest.split(",") if part)
-    if unknown := set(parameters) - set(kind._get_param_names()):
-        has = ", ".join(kind._get_param_names())
+    return kind(**read_parameters(kind, rest))
+
+
+def read_parameters(kind, text):
+    """The parameters of a degradation by their names."""
+    pairs = [read_parameter(part) for part in text.split(",") if part]
+    parameters, names = dict(pairs), kind._get_param_names()
+    if "random_state" in parameters:
+        raise ValueError(f"The random_state of {kind.__name__} is that of --seed.")
+    if unknown := set(parameters) - set(names):
+        has = ", ".join(name for name in names if name != "random_state")
         raise ValueError(f"{kind.__name__} has no {', '.join(unknown)}, only {has}.")
-    return kind(**parameters)
+    if len(parameters) < len(pairs):
+        raise ValueError(f"{kind.__name__} has a parameter twice: {text}.")
+    return parameters
 
 
 def known():

@@ -6,6 +6,7 @@ grey or colour, alpha, orientation, EXIF, colour profile and resolution are kept
 """
 
 from contextlib import contextmanager
+from functools import partial
 from io import BytesIO
 from threading import Lock
 
@@ -28,6 +29,7 @@ BEGINNINGS = {  # of a file, and the format that it tells
     b"RIFF": "WEBP",
 }
 PLAIN = {"1", "L", "LA", "RGB", "RGBA", "I;16"}  # Pillow's modes that arrays have too
+OTHER_COLOURS = "CMYK", "LAB"  # their profile is none of RGB
 BACK = TURNS | {6: TURNS[8], 8: TURNS[6]}  # the others undo themselves
 
 
@@ -40,6 +42,8 @@ class PictureFile:
         As they are stored; grey or RGB, perhaps with alpha.
     encode : callable
         Takes such pixels and gives the bytes of a file.
+    encode_floats : callable
+        Takes floats on [0, 1] instead and gives the bytes of a TIFF file.
     orientation : int, default=1
         How the camera was held, as EXIF numbers it.
 
@@ -49,14 +53,13 @@ class PictureFile:
         The picture the right way up, without alpha, in the dtype of the file.
     """
 
-    def __init__(self, pixels, encode, orientation=1):
-        self._encode, self._orientation = encode, orientation
-        self._alpha = None
+    def __init__(self, pixels, encode, encode_floats, orientation=1):
+        self._encode, self._encode_floats = encode, encode_floats
+        self._orientation, self._alpha = orientation, None
         if pixels.ndim == 3 and pixels.shape[2] in (2, 4):
             pixels, self._alpha = pixels[..., :-1], pixels[..., -1:]
             pixels = pixels[..., 0] if pixels.shape[2] == 1 else pixels
-        turn = TURNS.get(orientation)
-        self.colours = np.ascontiguousarray(turn(pixels) if turn else pixels)
+        self.colours = np.ascontiguousarray(turned(pixels, orientation))
 
     def with_colours(self, colours):
         """The bytes of a file that has other colours, and is like this one otherwise.
@@ -64,18 +67,39 @@ class PictureFile:
         Parameters
         ----------
         colours : ndarray
-            In the shape and dtype of `colours`.
+            In the shape of `colours`, and in their dtype; or floats on [0, 1], NaN
+            where something is missing, of which a TIFF file is made.
 
         Returns
         -------
         data : bytes
         """
-        turn = BACK.get(self._orientation)
-        pixels = turn(colours) if turn else colours
-        if self._alpha is not None:
-            pixels = pixels[..., np.newaxis] if pixels.ndim == 2 else pixels
-            pixels = np.concatenate([pixels, self._alpha], axis=2)
-        return self._encode(np.ascontiguousarray(pixels))
+        pixels = turned(colours, self._orientation, BACK)
+        encode, alpha = self._encode, self._alpha
+        if colours.dtype != self.colours.dtype:
+            encode, alpha = self._encode_floats, as_floats(alpha)
+        return encode(np.ascontiguousarray(with_alpha(pixels, alpha)))
+
+
+def as_floats(alpha):
+    """Alpha on [0, 1], if there is any."""
+    if alpha is None or alpha.dtype.kind == "f":
+        return alpha
+    return alpha / np.float32(np.iinfo(alpha.dtype).max)
+
+
+def turned(pixels, orientation, turns=TURNS):
+    """Pixels as this orientation would have them turned."""
+    turn = turns.get(orientation)
+    return turn(pixels) if turn else pixels
+
+
+def with_alpha(pixels, alpha):
+    """Colours (H, W) or (H, W, 3) with alpha (H, W, 1) behind them, if there is any."""
+    if alpha is None:
+        return pixels
+    pixels = pixels[..., np.newaxis] if pixels.ndim == 2 else pixels
+    return np.concatenate([pixels, alpha], axis=2)
 
 
 def read_picture(path, max_pixels=MAX_PIXELS):
@@ -108,10 +132,13 @@ def open_picture(data, max_pixels=MAX_PIXELS):
     kind = format_of(data)
     try:
         if kind == "TIFF":
-            check_size(*_tiff.size(data), max_pixels)
-            if _tiff.depth(data) > 8:
+            header = _tiff.read_header(BytesIO(data))
+            check_size(*header.size, max_pixels)
+            if not header.is_plain:
                 pixels, options = _tiff.read_deep(data)
-                return PictureFile(pixels, lambda new: _tiff.write(new, **options))
+                encode = partial(_tiff.write, **options)
+                encode_floats = partial(encode, predictor=False)
+                return PictureFile(pixels, encode, encode_floats, header.orientation)
         return open_by_pillow(data, kind, max_pixels)
     except TooLargeError:
         raise
@@ -154,13 +181,17 @@ def open_by_pillow(data, kind, max_pixels):
             raise ValueError(
                 f"it holds {picture.n_frames} pictures. Save each as a file of its own."
             )
-        picture.load()
-    turned = kind == "TIFF"  # Pillow has turned it already
-    orientation = 1 if turned else picture.getexif().get(ORIENTATION, 1)
-    encode = encoder(picture, data, kind)
+        orientation = picture.getexif().get(ORIENTATION, 1)
+        picture.load()  # this turns a TIFF, and forgets how it was
+    encode = encoder(picture, data, kind, orientation)
     if kind == "PNG" and _png.bit_depth(data) == 16 and picture.mode != "I;16":
-        return PictureFile(_png.read_deep(data), encode, orientation)
-    return PictureFile(np.asarray(as_plain(picture)), encode, orientation)
+        pixels = _png.read_deep(data)
+    else:
+        pixels = np.asarray(as_plain(picture))
+    if kind == "TIFF":
+        pixels = turned(pixels, orientation, BACK)
+    encode_floats = partial(_tiff.write, **float_options(picture, orientation))
+    return PictureFile(pixels, encode, encode_floats, orientation)
 
 
 @contextmanager
@@ -210,17 +241,20 @@ def as_plain(picture):
 
 
 def cmyk_as_rgb(picture):
-    """Inks as the colours that their profile says they have."""
+    """Inks as the colours that their profile says they have, unless it is broken."""
     from PIL import ImageCms
 
-    profile = ImageCms.ImageCmsProfile(BytesIO(picture.info["icc_profile"]))
     screen = ImageCms.createProfile("sRGB")
-    return ImageCms.profileToProfile(picture, profile, screen, outputMode="RGB")
+    try:
+        profile = ImageCms.ImageCmsProfile(BytesIO(picture.info["icc_profile"]))
+        return ImageCms.profileToProfile(picture, profile, screen, outputMode="RGB")
+    except (OSError, ImageCms.PyCMSError):
+        return picture.convert("RGB")
 
 
-def encoder(picture, data, kind):
+def encoder(picture, data, kind, orientation):
     """What turns pixels into a file like that of a Pillow picture."""
-    options = save_options(picture, data, kind)
+    options = save_options(picture, data, kind, orientation)
 
     def encode(pixels):
         from PIL import Image
@@ -235,12 +269,12 @@ def encoder(picture, data, kind):
     return encode
 
 
-def save_options(picture, data, kind):
+def save_options(picture, data, kind, orientation):
     """What Pillow needs to write down beside the pixels."""
     known = {"exif", "icc_profile", "xmp", "dpi", "comment"}
     options = {k: v for k, v in picture.info.items() if k in known and v}
-    if picture.mode in ("CMYK", "LAB"):
-        options.pop("icc_profile", None)  # it is of other colours than RGB
+    if picture.mode in OTHER_COLOURS:
+        options.pop("icc_profile", None)
     if kind == "JPEG":
         progressive = bool(picture.info.get("progressive"))
         return options | {
@@ -258,20 +292,35 @@ def save_options(picture, data, kind):
         compression = picture.info.get("compression", "raw")
         keep = compression in ("tiff_lzw", "tiff_adobe_deflate", "packbits", "raw")
         options["compression"] = compression if keep else "tiff_adobe_deflate"
-        return options | {"exif": tiff_exif(picture)}
+        return options | {"exif": tiff_exif(picture, orientation)}
     if kind == "PNG":
         return {"compress_level": _png.LEVEL}  # its chunks are carried over
     return {k: v for k, v in options.items() if k == "dpi"}
 
 
-def tiff_exif(picture):
+def float_options(picture, orientation):
+    """What `_tiff.write` can keep of a Pillow picture, beside its pixels."""
+    options = {}
+    if orientation in TURNS:
+        options["extratags"] = [_tiff.orientation_tag(orientation)]
+    if picture.info.get("icc_profile") and picture.mode not in OTHER_COLOURS:
+        options["iccprofile"] = picture.info["icc_profile"]
+    if dpi := picture.info.get("dpi"):
+        options |= {"resolution": dpi, "resolutionunit": _tiff.INCH}
+    return options
+
+
+def tiff_exif(picture, orientation):
     """The descriptions of a TIFF file, without what tells of how pixels are stored."""
     from PIL import Image
 
     old, new = picture.getexif(), Image.Exif()
+    if orientation != 1:
+        new[ORIENTATION] = orientation
     for tag in (*_tiff.DESCRIPTIONS, _tiff.XMP, _tiff.IPTC):
         if tag in old:
-            new[tag] = old[tag]
+            is_text = isinstance(old[tag], str)  # of any encoding, read as Latin-1
+            new[tag] = old[tag].encode("latin-1") if is_text else old[tag]
     for tag in (_tiff.EXIF, _tiff.GPS):
         if inside := old.get_ifd(tag):
             new.get_ifd(tag).update(inside)

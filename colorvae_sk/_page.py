@@ -8,7 +8,7 @@ import secrets
 import time
 from contextlib import contextmanager
 from io import BytesIO
-from threading import Lock
+from threading import Lock, current_thread
 
 import numpy as np
 from sklearn.utils import check_random_state
@@ -186,7 +186,7 @@ class Table:
     """
 
     def __init__(self, vae, max_pixels=MAX_PIXELS):
-        self.done = 0.0
+        self.done, self._worker, self._is_closed = 0.0, None, False
         self._vae, self._max_pixels = vae, max_pixels
         self._lock, self._at_work = Lock(), Lock()  # one picture is at work at a time
         self._pictures, self._used = {}, {}
@@ -212,11 +212,20 @@ class Table:
     def _turn(self):
         """Wait until no other picture is at work."""
         with self._at_work:
-            self.done = 0.0
+            self._worker = current_thread()
+            self._watch(0.0)
             yield
 
     def _watch(self, share):
+        if self._is_closed:
+            raise ValueError("The page was closed.")
         self.done = share
+
+    def close(self):
+        """Put down the picture at work, and wait until its thread has ended."""
+        self._is_closed = True
+        if self._worker is not None:
+            self._worker.join()
 
     def find(self, key):
         """The restoration of this name."""

@@ -6,12 +6,13 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from . import _png
+from . import _png, _tiff
 
 # Of Pillow's formats those that are pixels alone: EPS, for one, is a program that
 # Pillow would have Ghostscript run.
 FORMATS = "BMP", "DIB", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TGA", "TIFF", "WEBP"
 ORIENTATION = 0x0112  # in EXIF: how the camera was held
+ON_ITS_SIDE = 5, 6, 7, 8
 TURNS = {  # an array as it is stored -> the right way up
     2: lambda pixels: pixels[:, ::-1],
     3: lambda pixels: pixels[::-1, ::-1],
@@ -182,7 +183,7 @@ def _will_turn(picture):
     if picture.format == "PNG" and not _ends_with_pixels(picture.filename):
         picture.load()  # its EXIF may come last
     exif = Image.Image.getexif(picture)  # PNG's own getexif always loads
-    return exif.get(ORIENTATION) in (5, 6, 7, 8)
+    return exif.get(ORIENTATION) in ON_ITS_SIDE
 
 
 def _ends_with_pixels(path):
@@ -197,18 +198,14 @@ def _ends_with_pixels(path):
 
 
 def _deep_tiff_size(path):
-    """Height and width of a TIFF of more than 8 bits per channel; None of others."""
-    from tifffile import TiffFile
-
+    """Height and width of a TIFF that Pillow would spoil; None of others."""
     if not os.fspath(path).lower().endswith((".tif", ".tiff")):
         return None
-    with TiffFile(path) as tiff:
-        page = tiff.pages.first
-        if page.bitspersample <= 8:
-            return None
-        size = page.imagelength, page.imagewidth
-        _check_n_pixels(size[0] * size[1] * page.imagedepth * len(tiff.pages))
-        return size
+    header = _tiff.read_header(path)
+    if header.is_plain:
+        return None
+    _check_n_pixels(header.n_pixels)
+    return header.size[::-1] if header.orientation in ON_ITS_SIDE else header.size
 
 
 def _check_n_pixels(n_pixels):
@@ -224,13 +221,15 @@ def _check_n_pixels(n_pixels):
 
 
 def _read_deep_tiff(path, size):
-    """Read a TIFF whose colours Pillow would cut to 8 bits."""
+    """Read a TIFF that Pillow would spoil."""
     from skimage.io import imread
 
     image = imread(path)
+    turn = TURNS.get(_tiff.read_header(path).orientation)
+    image = turn(image) if turn else image
     if image.shape[:2] != size:
         raise ValueError(
             f"its pages have shape {image.shape}, expected (height, width[, channels])."
             " Save each page as a file of its own."
         )
-    return image
+    return np.ascontiguousarray(image)

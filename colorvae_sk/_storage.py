@@ -221,12 +221,14 @@ def read(path):
 
     Raises
     ------
-    FileNotFoundError
+    FileNotFoundError, IsADirectoryError
         If there is no such file.
     ValueError
         If it is another kind of file, of a newer format, or damaged.
     """
     path = os.fspath(path)
+    if os.path.isdir(path):
+        raise IsADirectoryError(f"{path!r} is a folder. Pass the path of a file.")
     if not os.path.isfile(path):
         raise FileNotFoundError(f"There is no file {path!r}.")
     try:
@@ -292,7 +294,7 @@ def replace_file(path, data):
         raise FileNotFoundError(f"There is no folder {str(path.parent)!r} to save to.")
     if path.is_dir():
         raise IsADirectoryError(f"{str(path)!r} is a folder. Pass the path of a file.")
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    temporary = path.with_name(f"{unfinished(path)}{uuid.uuid4().hex}.tmp")
     try:
         with open(temporary, "xb") as file:
             file.write(data)
@@ -300,9 +302,20 @@ def replace_file(path, data):
             os.fsync(file.fileno())
         keep_mode(path, temporary)
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno and error.filename is None:
+            error.filename = str(path)
         raise
+
+
+def unfinished(path):
+    """How the names begin under which this file is written before it takes its place.
+
+    They are short, whatever the name of the file: that may be as long as is allowed.
+    """
+    name = os.fsencode(os.path.basename(path))
+    return f".{hashlib.sha256(name).hexdigest()[:16]}."
 
 
 def keep_mode(path, temporary):

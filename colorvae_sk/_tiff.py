@@ -1,6 +1,11 @@
-"""TIFF files of more than 8 bits per channel, with what stands beside their pixels."""
+"""TIFF files that Pillow would spoil, and what stands beside their pixels.
 
+They have more than 8 bits per channel, signed values, or channels that are not colours.
+"""
+
+import math
 from io import BytesIO
+from typing import NamedTuple
 
 import numpy as np
 
@@ -8,28 +13,38 @@ import numpy as np
 DESCRIPTIONS = (269, 270, 271, 272, 285, 305, 306, 315, 316, 33432)
 ORIENTATION, XMP, IPTC, PROFILE, EXIF, GPS = 274, 700, 33723, 34675, 34665, 34853
 RESOLUTION = 282, 283, 296  # across, down, and its unit
-MINISBLACK, RGB = 1, 2
+MINISBLACK, RGB, INCH = 1, 2, 2
+ASCII, SHORT, UNSIGNED = 2, 3, 1  # kinds of tags and of samples
+NO_ALPHA, ASSOCIATED, UNASSOCIATED = (), (1,), (2,)  # the samples beside the colours
 
 
-def depth(data):
-    """Bits per channel of a TIFF file."""
+class Header(NamedTuple):
+    """What the header of a TIFF file tells of its first page."""
+
+    size: tuple  # height and width in pixels, as they are stored
+    orientation: int
+    is_plain: bool  # whether Pillow reads all that is in its pixels
+    n_pixels: int  # of all pages
+
+
+def read_header(file):
+    """The header of a TIFF file: a path, or the file itself."""
     from tifffile import TiffFile
 
-    with TiffFile(BytesIO(data)) as tiff:
-        return tiff.pages.first.bitspersample
-
-
-def size(data):
-    """Height and width of a TIFF file, in pixels."""
-    from tifffile import TiffFile
-
-    with TiffFile(BytesIO(data)) as tiff:
+    with TiffFile(file) as tiff:
         page = tiff.pages.first
-        return page.imagelength, page.imagewidth
+        size = page.imagelength, page.imagewidth
+        is_plain = (
+            page.bitspersample <= 8
+            and page.sampleformat == UNSIGNED
+            and page.extrasamples in (NO_ALPHA, ASSOCIATED, UNASSOCIATED)
+        )
+        n_pixels = math.prod(size) * page.imagedepth * len(tiff.pages)
+        return Header(size, page.tags.valueof(ORIENTATION), is_plain, n_pixels)
 
 
 def read_deep(data):
-    """Read a TIFF file of grey or RGB, perhaps with alpha.
+    """Read a TIFF file of grey or RGB, perhaps with alpha, that Pillow would spoil.
 
     Parameters
     ----------
@@ -51,8 +66,8 @@ def read_deep(data):
         pixels = page.asarray()
         if page.axes == "SYX":
             pixels = np.moveaxis(pixels, 0, 2)
-        options = {"photometric": page.photometric, "extratags": descriptions(page)}
-        options["bigtiff"] = tiff.is_bigtiff
+        options = {"photometric": page.photometric, "bigtiff": tiff.is_bigtiff}
+        options["extratags"] = descriptions(page, data)
         if page.compression != 1:  # 1: none
             options["compression"] = "zlib"
             options["predictor"] = pixels.dtype.kind in "ui"
@@ -82,11 +97,25 @@ def check_page(tiff, page):
         )
 
 
-def descriptions(page):
-    """The tags to be written again, as tifffile takes them."""
+def descriptions(page, data):
+    """The tags to be written again, as tifffile takes them; texts byte by byte."""
     wanted = (*DESCRIPTIONS, ORIENTATION, XMP, IPTC, PROFILE)
     tags = [page.tags[code] for code in wanted if code in page.tags]
-    return [(tag.code, tag.dtype, tag.count, tag.value, True) for tag in tags]
+    return [
+        (tag.code, tag.dtype, tag.count, text_of(tag, data) or tag.value, True)
+        for tag in tags
+    ]
+
+
+def orientation_tag(orientation):
+    """How the camera was held, as tifffile takes it."""
+    return ORIENTATION, SHORT, 1, orientation, True
+
+
+def text_of(tag, data):
+    """The bytes of a text, which may be in any encoding; none of other tags."""
+    start = tag.valueoffset
+    return data[start : start + tag.valuebytecount] if tag.dtype == ASCII else b""
 
 
 def write(pixels, photometric=None, **options):
@@ -108,8 +137,11 @@ def write(pixels, photometric=None, **options):
     """
     from tifffile import imwrite
 
+    n_channels = pixels.shape[2] if pixels.ndim == 3 else 1
     if photometric is None:
-        photometric = RGB if pixels.ndim == 3 else MINISBLACK
+        photometric = RGB if n_channels > 2 else MINISBLACK
+    if n_channels in (2, 4):
+        options = {"extrasamples": UNASSOCIATED, **options}
     file = BytesIO()
     options = {"metadata": None, "software": False, **options}
     imwrite(file, pixels, photometric=photometric, **options)

@@ -5,6 +5,7 @@ import atexit
 import errno
 import gc
 import os
+import signal
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,7 @@ from . import __version__
 
 HELP = argparse.RawDescriptionHelpFormatter
 UNITS = {"s": 1, "m": 60, "h": 3600}
-GOOD, SOME_FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
+GOOD, SOME_FAILED, WRONG_USE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 RESUMABLE = ("degrade", "restore", "train")
 MAX_PIXELS = 200_000_000  # as `restore_folder` has it
 DAMAGES = (  # the degradations by name: a look into their module would take seconds
@@ -125,7 +126,7 @@ def main(arguments=None):
     -------
     code : int
         0: all went well; 1: some files failed; 2: the arguments were wrong, nothing
-        was done; 130: it was interrupted.
+        was done; 130: it was interrupted; 143: it was told to end (SIGTERM).
 
     Examples
     --------
@@ -135,12 +136,13 @@ def main(arguments=None):
     options = parser().parse_args(arguments)
     if arguments is None:  # the program: all is over when it ends, garbage or not
         atexit.register(gc.freeze)
+        signal.signal(signal.SIGTERM, terminate)
     try:
         return options.run(options) or GOOD
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         hint = " The same command goes on." if options.command in RESUMABLE else ""
         print(f"Interrupted.{hint}", file=sys.stderr)
-        return INTERRUPTED
+        return TERMINATED if isinstance(error, Terminated) else INTERRUPTED
     except BrokenPipeError:  # whoever reads our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return GOOD
@@ -148,6 +150,15 @@ def main(arguments=None):
         print(f"colorvae {options.command}: {error}", file=sys.stderr)
         is_full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
         return SOME_FAILED if is_full else WRONG_USE
+
+
+class Terminated(KeyboardInterrupt):
+    """Another process wants this one to end."""
+
+
+def terminate(number, frame):
+    """End as after Ctrl-C, so that no process that works for this one is left."""
+    raise Terminated
 
 
 def command(name):
@@ -228,7 +239,10 @@ def add_restore(commands):
     add_files(restore)
     add_model(restore, "-m", "--model", default="natural")
     restore.add_argument(
-        "--std", metavar="FOLDER", help="write the error bars too, as TIFF files"
+        "--std",
+        type=path,
+        metavar="FOLDER",
+        help="write the error bars too, as TIFF files",
     )
     add_device(restore)
 
@@ -238,8 +252,10 @@ def add_train(commands):
     train = add_command(
         commands, "train", "Learn to restore from clean pictures.", TRAIN_EXAMPLES
     )
-    train.add_argument("folder", help="folder of clean pictures")
-    train.add_argument("-o", "--output", required=True, help="file for the model")
+    train.add_argument("folder", type=path, help="folder of clean pictures")
+    train.add_argument(
+        "-o", "--output", type=path, required=True, help="file for the model"
+    )
     train.add_argument(
         "-t",
         "--time",
@@ -250,7 +266,10 @@ def add_train(commands):
     add_damage(train, required=False)
     add_model(train, "--start", help="begin with what this model has learned")
     train.add_argument(
-        "--checkpoint", metavar="FOLDER", help="where to keep what was learned so far"
+        "--checkpoint",
+        type=path,
+        metavar="FOLDER",
+        help="where to keep what was learned so far",
     )
     train.add_argument(
         "--overwrite", action="store_true", help="replace a model that is there"
@@ -267,8 +286,10 @@ def add_score(commands):
     score = add_command(
         commands, "score", "Compare restored pictures with clean ones.", SCORE_EXAMPLES
     )
-    score.add_argument("restored", help="folder of pictures, or one")
-    score.add_argument("clean", help="folder of their clean versions, or one")
+    score.add_argument("restored", type=path, help="folder of pictures, or one")
+    score.add_argument(
+        "clean", type=path, help="folder of their clean versions, or one"
+    )
     score.add_argument("-r", "--recursive", action="store_true", help=RECURSIVE)
     add_format(score, "table", "csv", "json")
     add_max_pixels(score)
@@ -341,12 +362,16 @@ def add_command(commands, name, description, epilog=None):
 def add_files(part):
     """Arguments of commands that make files of files."""
     part.add_argument(
-        "files", nargs="+", help="picture files or folders of them; - is standard input"
+        "files",
+        nargs="+",
+        type=path,
+        help="picture files or folders of them; - is standard input",
     )
     part.add_argument(
         "-o",
         "--output",
         required=True,
+        type=path,
         help="folder to write to; of standard input a file, - for standard output",
     )
     part.add_argument(
@@ -366,7 +391,7 @@ def add_max_pixels(part):
     """How large a picture may be."""
     part.add_argument(
         "--max-pixels",
-        type=float,
+        type=limit,
         default=MAX_PIXELS,
         help="refuse larger pictures (default: 2e8)",
     )
@@ -408,6 +433,21 @@ def add_format(part, *formats):
         default=formats[0],
         help=f"(default: {formats[0]})",
     )
+
+
+def path(text):
+    """A path, which has some name."""
+    if not text:
+        raise argparse.ArgumentTypeError("expected a path, got an empty one")
+    return text
+
+
+def limit(text):
+    """A number of pixels, more than none."""
+    number = float(text)
+    if not number > 0:
+        raise argparse.ArgumentTypeError(f"expected more than 0 pixels, got {text}")
+    return number
 
 
 def duration(text):

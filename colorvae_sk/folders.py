@@ -22,7 +22,7 @@ from tqdm.auto import tqdm
 from . import _tiff
 from ._files import MAX_PIXELS, open_picture, read_picture
 from ._images import find_data_range
-from ._storage import replace_file
+from ._storage import replace_file, unfinished
 from .datasets import ImageFolder
 
 __all__ = ["FileReport", "restore_folder"]
@@ -102,7 +102,8 @@ def restore_folder(
     X : str or path-like, list of these, or ImageFolder
         A folder of picture files (PNG, JPEG, BMP, TIFF or WebP, told by their names),
         or the files themselves. Those of an `ImageFolder` keep the folders that they
-        are in.
+        are in; those in `output` and `std_output`, if these are within it, are left
+        out.
 
     output : str or path-like
         The folder to write to. It is made if need be.
@@ -143,7 +144,7 @@ def restore_folder(
     ------
     NotFittedError
         If the estimator is not fitted.
-    FileNotFoundError, NotADirectoryError
+    FileNotFoundError
         If there is no such file or folder to restore.
     ValueError
         If two files would have the same name in `output`, or if `output` is where they
@@ -224,7 +225,7 @@ def plan(X, output, std_output=None, ending=None):
     -------
     jobs : list of Job
     """
-    paths, home = find_paths(X)
+    paths, home = find_paths(X, {output, std_output} - {None})
     for path in paths:
         if not os.path.isfile(path):
             raise FileNotFoundError(f"There is no file {path!r} to restore.")
@@ -239,12 +240,15 @@ def plan(X, output, std_output=None, ending=None):
     return jobs
 
 
-def find_paths(X):
+def find_paths(X, written):
     """The files as strings, and the folder that their names count from, if any."""
-    if isinstance(X, (str, os.PathLike)):
-        X = [X] if os.path.isfile(X) else ImageFolder(X)
+    if isinstance(X, str | os.PathLike):
+        if not os.path.exists(X):
+            path = os.fspath(X)
+            raise FileNotFoundError(f"There is no file or folder {path!r} to restore.")
+        X = ImageFolder(X) if os.path.isdir(X) else [X]
     if isinstance(X, ImageFolder):
-        return X.paths.tolist(), X.folder
+        return find_sources(X, written), X.folder
     are_paths = isinstance(X, list | tuple) and len(X) > 0
     if are_paths and all(isinstance(path, str | os.PathLike) for path in X):
         return [os.fspath(path) for path in X], None
@@ -252,6 +256,22 @@ def find_paths(X):
         f"Expected a folder, a list of paths or an ImageFolder, got {X!r:.200}. What "
         "is no file is restored by estimator.transform(X)."
     )
+
+
+def find_sources(pictures, written):
+    """The files of an `ImageFolder`, apart from those in folders written to."""
+    home = Path(pictures.folder).resolve()
+    written = {Path(folder).resolve() for folder in written}
+    within = {folder for folder in written if home in folder.parents}
+    paths = pictures.paths.tolist()
+    if within:
+        paths = [p for p in paths if within.isdisjoint(Path(p).resolve().parents)]
+    if not paths:
+        raise ValueError(
+            f"The folder {pictures.folder!r} holds no picture to restore, apart from "
+            "those in folders that are written to."
+        )
+    return paths
 
 
 def std_path(folder, name):
@@ -298,9 +318,15 @@ def do_all(estimator, jobs, options, overwrite=False, n_jobs=None, verbose=0):
     reports = {}
     hide = None if verbose else True  # None: where there is no terminal
     with tqdm(total=len(jobs), unit="file", disable=hide) as bar:
-        for report in work(estimator, jobs, options, overwrite, n_jobs):
-            reports[report.output] = report
-            bar.update()
+        try:
+            for report in work(estimator, jobs, options, overwrite, n_jobs):
+                reports[report.output] = report
+                bar.update()
+        except OSError as error:
+            counts = Counter(report.status for report in reports.values())
+            done = f"when {counts['restored']} of {len(jobs)} files were done"
+            error.strerror = f"{error.strerror}, {done}"
+            raise
     return [reports[job.output] for job in jobs]
 
 
@@ -371,9 +397,10 @@ def restore_file_of(packed, key, job, options):
 
 def remove_leftovers(path):
     """Remove what a process left that was ended while it wrote a file."""
-    folder, name = os.path.split(path)
-    for entry in os.scandir(folder or "."):
-        if entry.name.startswith(f".{name}.") and entry.name.endswith(".tmp"):
+    path = os.path.realpath(path)
+    beginning = unfinished(path)
+    for entry in os.scandir(os.path.dirname(path)):
+        if entry.name.startswith(beginning) and entry.name.endswith(".tmp"):
             os.unlink(entry.path)
 
 
@@ -418,8 +445,6 @@ def restored_file(estimator, picture, options, with_std=False):
         restored = as_grey(restored)
         std = None if std is None else std.mean(axis=2)
     std = None if std is None else _tiff.write(std.astype(np.float32))
-    if restored.dtype != colours.dtype:  # a degradation has made pixels go missing
-        return _tiff.write(restored), std
     return picture.with_colours(restored), std
 
 

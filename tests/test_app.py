@@ -7,8 +7,10 @@ import json
 import os
 import re
 import shutil
+import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
 
 import numpy as np
@@ -110,6 +112,7 @@ def test_samples_are_drawn_one_by_one(page, vae, deep_png):
         ("/etc", b"", 404, "no such page"),
         ("/pictures/{key}/file?strength=2", None, 422, "from 0 to 1"),
         ("/pictures/{key}/7", None, 404, "no restoration 7"),
+        ("/pictures/{key}/0?x=1&width=3", None, 422, "An area needs height, y too"),
         ("/pictures/{key}/0?x=nan&y=0&width=3&height=3", None, 422, "NaN"),
     ],
 )
@@ -198,6 +201,35 @@ def test_the_command_tells_where_the_page_is(opened, vae, tmp_path, capsys, opti
 def test_a_port_that_is_taken_is_an_error(opened, page, capsys):
     assert cli.main(["app", "--port", str(page.server_port)]) == 2
     assert "--port 0" in capsys.readouterr().err
+
+
+def test_who_closes_the_page_waits_until_the_picture_is_put_down(
+    vae, deep_png, monkeypatch
+):
+    begun, predict = threading.Event(), type(vae)._with_error_bars
+
+    def predict_late(self, images):
+        begun.set()
+        time.sleep(0.2)
+        yield from predict(self, images)
+
+    monkeypatch.setattr(type(vae), "_with_error_bars", predict_late)
+    with ThreadPoolExecutor(2) as pool:
+        with _app.Page(vae, 0, 1e5) as page:
+            pool.submit(page.serve_forever, 0.01)
+            answer = pool.submit(ask, page, "/pictures", deep_png)
+            assert begun.wait(20)
+            page.shutdown()
+        assert "process_request" not in str(threading.enumerate())
+        assert answer.result()[0::2] == (422, b"The page was closed.")
+
+
+def test_many_may_ask_at_once(vae):
+    with contextlib.ExitStack() as stack:
+        page = stack.enter_context(_app.Page(vae, 0, 1e5))
+        for _ in range(40):  # none is turned away, though nobody answers yet
+            address = "127.0.0.1", page.server_port
+            stack.enter_context(socket.create_connection(address, timeout=0.5))
 
 
 @pytest.mark.parametrize("port", ["-1", "65536", "x"])

@@ -8,6 +8,7 @@ import io
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -111,8 +112,15 @@ def test_version_is_told(capsys):
         (["paint"], "invalid choice: 'paint'"),
         (["demo", "--seconds", "0"], "expected more than 0 seconds, got 0"),
         (["demo", "--seconds", "soon"], "invalid duration value: 'soon'"),
+        (["restore", "", "-o", "out"], "expected a path, got an empty one"),
+        (["restore", "photos", "-o", ""], "expected a path, got an empty one"),
+        (["train", "photos", "-o", ""], "expected a path, got an empty one"),
+        *[
+            (["restore", "a", "-o", "b", f"--max-pixels={n}"], "more than 0 pixels")
+            for n in ("nan", "0", "-1")
+        ],
     ],
-    ids=["none", "unknown command", "no time", "no number"],
+    ids=str,
 )
 def test_wrong_arguments_are_explained(arguments, complaint, capsys):
     with pytest.raises(SystemExit, match="2"):
@@ -214,6 +222,13 @@ def test_restore_takes_files_and_folders_and_writes_error_bars(pictures, model):
     assert names("all") == ["a.png", "b.png", "in"]
 
 
+def test_the_folder_that_is_written_to_is_not_searched(pictures, model, capsys):
+    arguments = ["photos", "-r", "-o", "photos/out", "--std", "photos/std"]
+    for said in ("3 restored", "0 restored into photos/out, 3 there already"):
+        assert cli.main(["restore", *arguments, "-m", model]) == 0
+        assert capsys.readouterr().err.startswith(said)
+
+
 class Pipe:
     """A standard stream of bytes."""
 
@@ -245,20 +260,62 @@ def test_a_pipe_overwrites_nothing_unasked(pictures, model, monkeypatch, capsys)
     assert cli.main([*arguments, "--overwrite"]) == 0
 
 
+def test_a_pipe_does_not_replace_its_own_input(pictures, model, capsys):
+    before, stdin = (pictures / "a.png").read_bytes(), os.dup(0)
+    try:
+        with open(pictures / "a.png", "rb") as file:
+            os.dup2(file.fileno(), 0)
+        arguments = ["-o", "photos/a.png", "--overwrite", "-m", model]
+        assert cli.main(["restore", "-", *arguments]) == 2
+    finally:
+        os.dup2(stdin, 0)
+        os.close(stdin)
+    assert "photos/a.png would be replaced by what" in capsys.readouterr().err
+    assert (pictures / "a.png").read_bytes() == before
+
+
+def test_a_pipe_looks_at_the_folder_before_it_restores(pictures, monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdin", Pipe())
+    monkeypatch.setattr(folders, "restore_bytes", None)
+    assert cli.main(["restore", "-", "-o", "photos/a.png/b.png"]) == 2
+    assert "photos/a.png" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["input", "output"])
+def test_a_standard_stream_that_is_closed_is_told(monkeypatch, capsys, name):
+    monkeypatch.setattr("sys.stdin", Pipe())
+    monkeypatch.setattr(f"sys.std{name.removesuffix('put')}", None)
+    assert cli.main(["restore", "-", "-o", "-"]) == 2
+    said = f"colorvae restore: standard {name} is closed.\n"
+    assert capsys.readouterr().err == said
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["restore", "nowhere", "-o", "out"], "There is no folder 'nowhere'"),
+        (["restore", "nowhere", "-o", "out"], "There is no file or folder 'nowhere'"),
         (["restore", "photos", "-o", "photos"], "would be replaced by what is made"),
         (["restore", "photos", "-o", "photos/a.png"], "File exists"),
         (["restore", "photos", "-o", "out", "-m", "x"], "There is no model 'x'"),
         (["restore", "photos", "-", "-o", "out"], "- stands for one picture"),
-        (["restore", "-", "-o", "photos"], "Standard input has no name"),
+        (["restore", "-", "-o", "photos"], "photos is a folder"),
         (["restore", "-", "-o", "-", "--std", "s"], "--std needs files"),
         (["degrade", "photos", "-o", "out", "-d", "Rain"], "no degradation 'Rain'"),
         (
             ["degrade", "photos", "-o", "out", "-d", "Fade:sigma=1"],
-            "Fade has no sigma, only contrast, pivot, random_state, saturation",
+            "Fade has no sigma, only contrast, pivot, saturation",
+        ),
+        (
+            ["degrade", "photos", "-o", "out", "-d", "blind:foo=1"],
+            "blind has no parameters, got 'foo=1'",
+        ),
+        (
+            ["degrade", "photos", "-o", "out", "-d", "Fade:pivot=0,pivot=1"],
+            "Fade has a parameter twice: pivot=0,pivot=1",
+        ),
+        (
+            ["degrade", "photos", "-o", "out", "-d", "Fade:random_state=5"],
+            "The random_state of Fade is that of --seed",
         ),
         (
             ["degrade", "photos", "-o", "out", "-d", "GaussianNoise:sigma=-1"],
@@ -266,10 +323,17 @@ def test_a_pipe_overwrites_nothing_unasked(pictures, model, monkeypatch, capsys)
         ),
         (["degrade", "photos", "-o", "out", "-d", "Fade:1"], "Expected PARAMETER="),
         (["train", "photos", "-o", "photos/a.png"], "photos/a.png is there already"),
+        (["train", "photos", "-o", "photos", "--overwrite"], "photos is a folder"),
+        (
+            ["train", "photos", "-o", "photos/a.png", "--overwrite"],
+            "photos/a.png is one of the pictures to learn from",
+        ),
         (["train", "nowhere", "-o", "m"], "There is no folder 'nowhere'"),
         (["train", "photos", "-o", "m", "--start", "x"], "There are no weights 'x'"),
         (["score", "photos", "nowhere"], "There is no folder 'nowhere'"),
         (["info", "nowhere"], "There is no file 'nowhere'"),
+        (["info", "photos"], "'photos' is a folder"),
+        (["restore", "photos", "-o", "out", "-m", "photos"], "'photos' is a folder"),
         (["info", "photos/a.png"], "no file that colorvae_sk.save wrote"),
     ],
     ids=str,
@@ -295,13 +359,39 @@ def test_an_interrupt_is_told_by_its_code(pictures, model, monkeypatch, capsys):
     assert names("out") == []
 
 
+@pytest.fixture
+def as_program(monkeypatch):
+    """What runs the command as if it stood on the command line."""
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr("atexit.register", lambda function: None)
+
+    def run(*arguments):
+        monkeypatch.setattr("sys.argv", ["colorvae", *arguments])
+        return cli.main()
+
+    yield run
+    signal.signal(signal.SIGTERM, before)
+
+
+def test_being_told_to_end_is_like_an_interrupt(
+    pictures, model, monkeypatch, capsys, as_program
+):
+    def end(*args):
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(folders, "restore_file", end)
+    assert as_program("restore", "photos", "-o", "out", "-m", model) == 143
+    assert capsys.readouterr().err == "Interrupted. The same command goes on.\n"
+
+
 def test_a_full_disk_is_no_wrong_use(pictures, model, monkeypatch, capsys):
     def fill(*args):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(folders, "replace_file", fill)
     assert cli.main(["restore", "photos", "-o", "out", "-m", model]) == 1
-    assert "No space left on device" in capsys.readouterr().err
+    complaint = "No space left on device, when 0 of 3 files were done"
+    assert complaint in capsys.readouterr().err
 
 
 # Damage ------------------------------------------------------------------------------
@@ -364,6 +454,25 @@ def test_train_writes_a_model_and_leaves_nothing_else(pictures, small_model, cap
     assert names(".") == ["m.safetensors", "photos"]
     assert "Learning for 120 s from 3 pictures." in capsys.readouterr().err
     assert cli.main(["restore", "photos", "-o", "out", "-m", "m.safetensors"]) == 0
+
+
+@pytest.mark.parametrize("is_link", [False, True])
+def test_train_removes_nothing_that_it_did_not_write(pictures, small_model, is_link):
+    folder = Path("m.safetensors.checkpoint")
+    if is_link:
+        Path("mine").mkdir()
+        folder.symlink_to("mine")
+    else:
+        folder.mkdir()
+    other = f"{0:032x}.pt"  # the checkpoint of another fit
+    for name in ("thesis.txt", other):
+        (folder / name).write_text("precious")
+    assert cli.main(["train", "photos", "-o", "m.safetensors"]) == 0
+    assert names(folder) == [other, "thesis.txt"]
+    for name in names(folder):
+        (folder / name).unlink()
+    assert cli.main(["train", "photos", "-o", "m.safetensors", "--overwrite"]) == 0
+    assert os.path.lexists(folder) == is_link
 
 
 def test_train_keeps_what_it_learned_when_it_is_interrupted(

@@ -10,7 +10,7 @@ from PIL import Image, ImageCms, features
 
 from colorvae_sk import _files, _png, _tiff
 from colorvae_sk._files import open_picture
-from colorvae_sk._pictures import read_image
+from colorvae_sk._pictures import read_image, read_image_size
 
 LOSSLESS = {"WEBP": {"lossless": True}, "JPEG": {"quality": 95, "subsampling": 0}}
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -156,6 +156,22 @@ def test_planes_of_a_deep_tiff_become_channels(deep):
     assert_array_equal(open_picture(data).colours, np.moveaxis(planes, 0, 2))
 
 
+@pytest.mark.parametrize(
+    ("dtype", "n_channels", "n_extra"),
+    [(np.int8, 1, 0), (np.int8, 3, 0), (np.uint8, 4, 1), (np.uint8, 5, 2)],
+)
+def test_a_tiff_of_8_bits_that_pillow_would_spoil_is_not(
+    deep, tmp_path, dtype, n_channels, n_extra
+):
+    pixels = deep(7, 9, n_channels).astype(dtype).squeeze()
+    options = {"photometric": "rgb" if n_channels > 1 else "minisblack"}
+    data = tiff(pixels, **options, extrasamples=["unspecified"] * n_extra)
+    (tmp_path / "a.tif").write_bytes(data)
+    for array in (rewritten(data), data):
+        assert_array_equal(tifffile.imread(io.BytesIO(array)), pixels, strict=True)
+    assert_array_equal(read_image(tmp_path / "a.tif"), pixels, strict=True)
+
+
 def test_a_palette_becomes_the_colours_that_it_holds(photo):
     palette = photo.quantize(8)
     again = opened(rewritten(saved(palette, "PNG")))
@@ -191,6 +207,23 @@ def test_colours_stand_upright_and_the_file_as_before(photo, tmp_path, kind, num
     assert again.getexif()[0x0112] == number
     stored = np.asarray(opened(data), int)
     assert_allclose(np.asarray(again, int), stored, atol=30 if kind == "JPEG" else 0)
+
+
+@pytest.mark.parametrize("number", range(10))
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_tiff_stands_upright_and_keeps_its_rows(deep, tmp_path, dtype, number):
+    pixels, tag = deep(7, 9, 3) >> 8, [(274, 3, 1, number, True)]
+    data = tiff(pixels.astype(dtype), photometric="rgb", extratags=tag)
+    (tmp_path / "a.tif").write_bytes(data)
+    picture = open_picture(data)
+    turned = opened(tiff(pixels.astype(np.uint8), photometric="rgb", extratags=tag))
+    for upright in (picture.colours, read_image(tmp_path / "a.tif")):
+        assert_array_equal(upright, turned)
+    assert read_image_size(tmp_path / "a.tif") == picture.colours.shape[:2]
+    again = picture.with_colours(picture.colours)
+    with tifffile.TiffFile(io.BytesIO(again)) as file:
+        assert_array_equal(file.pages.first.asarray(), pixels)
+        assert file.pages.first.tags.valueof(274, 1) == number
 
 
 def test_alpha_is_not_turned_twice(photo):
@@ -249,6 +282,59 @@ def test_descriptions_of_a_deep_tiff_stay(deep):
         values = {code: tags[code].value for code in (270, 274, 282, 305, 315, 34675)}
     expected = ["A cat", 6, (600, 1), "A scanner", "me", PROFILE]
     assert list(values.values()) == expected
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+def test_texts_of_a_tiff_stay_byte_by_byte(deep, dtype, encoding):
+    text = "5 µm, Müller".encode(encoding) + b"\0"
+    tags = [(code, 2, 0, text, True) for code in (270, 315)]
+    data = tiff(deep(7, 9, 3).astype(dtype), photometric="rgb", extratags=tags)
+    again = rewritten(data)
+    with tifffile.TiffFile(io.BytesIO(again)) as file:
+        tags = file.pages.first.tags
+        assert [_tiff.text_of(tags[code], again) for code in (270, 315)] == [text] * 2
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("n_channels", [2, 4])
+def test_a_tiff_of_floats_keeps_what_it_can_hold(deep, kind, dtype, n_channels):
+    pixels = deep(7, 9, n_channels).astype(dtype)
+    if kind == "TIFF":
+        options = {"resolution": (300, 300), "resolutionunit": 2, "compression": "zlib"}
+        options["photometric"] = "rgb" if n_channels == 4 else "minisblack"
+        options |= {"extrasamples": ["unassalpha"], "iccprofile": PROFILE}
+        data = tiff(pixels, **options, extratags=[(274, 3, 1, 6, True)])
+    else:
+        extra = {"exif": exif(6), "icc_profile": PROFILE, "dpi": (300, 300)}
+        original = saved(Image.new("L", (9, 7)), "PNG", **extra)
+        if dtype == np.uint16:
+            plain = _png.write_deep(pixels)
+        else:
+            plain = saved(Image.fromarray(pixels), "PNG")
+        data = _png.carry_over(original, plain)
+    picture = open_picture(data)
+    full = np.float32(np.iinfo(pixels.dtype).max)
+    colours = picture.colours / full
+    colours[1, 2] = np.nan
+    again = picture.with_colours(colours)
+    assert_array_equal(open_picture(again).colours, colours, strict=True)
+    with tifffile.TiffFile(io.BytesIO(again)) as file:
+        page = file.pages.first
+        assert_array_equal(page.asarray()[..., -1], pixels[..., -1] / full)
+        assert page.extrasamples == (2,)
+        assert page.tags[34675].value == PROFILE
+        assert page.tags[274].value == 6
+        assert page.get_resolution(2) == pytest.approx((300, 300), abs=0.01)
+
+
+def test_inks_with_a_broken_profile_are_read_without_it(photo):
+    inks = photo.convert("CMYK")
+    expected = open_picture(saved(inks, "JPEG")).colours
+    for profile in (b"junk" * 40, PROFILE):  # the second is one of RGB
+        data = saved(inks, "JPEG", icc_profile=profile)
+        assert_array_equal(open_picture(data).colours, expected)
 
 
 def test_the_profile_of_inks_is_used_and_left_out(photo, monkeypatch):

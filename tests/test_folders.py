@@ -1,6 +1,7 @@
 """A folder is restored file by file: nothing is lost, and one bad file stops none."""
 
 import errno
+import itertools
 import os
 import re
 import sys
@@ -27,6 +28,7 @@ from colorvae_sk import (
     restore_folder,
 )
 from colorvae_sk._files import read_picture
+from colorvae_sk._storage import unfinished
 
 
 class Negative(TransformerMixin, BaseEstimator):
@@ -175,6 +177,26 @@ def test_folders_within_stay_folders(pictures, out):
     assert (out / "b.bmp").is_file()
 
 
+def test_what_was_restored_into_a_folder_within_is_not_restored_again(pictures):
+    out, std = pictures / "restored", pictures / "std"
+    for status in ("restored", "skipped"):
+        X = ImageFolder(pictures, recursive=True)
+        reports = restore_folder(Negative(), X, out, std_output=std)
+        assert [report.status for report in reports] == [status] * 4
+    with pytest.raises(ValueError, match="would be replaced"):
+        restore_folder(Negative(), ImageFolder(pictures, recursive=True), pictures)
+    with pytest.raises(ValueError, match=r"holds no picture .* apart from those in"):
+        restore_folder(Negative(), X[[len(X) - 1]], out, std_output=std)
+
+
+@pytest.mark.parametrize("letter", ["n", "\N{CJK UNIFIED IDEOGRAPH-65E5}"])
+def test_a_name_may_be_as_long_as_is_allowed(pictures, out, letter):
+    name = letter * (251 // len(letter.encode())) + ".png"  # 255 bytes or little less
+    (pictures / "a.png").rename(pictures / name)
+    restore_folder(Negative(), pictures / name, out)
+    assert list(contents(out)) == [name]
+
+
 @pytest.mark.parametrize("kind", [str, os.fspath, lambda path: path])
 def test_a_single_file_and_lists_of_paths(pictures, out, kind):
     path = kind(pictures / "a.png")
@@ -270,7 +292,7 @@ def test_an_unfitted_estimator_is_refused_before_anything_is_written(pictures, o
 @pytest.mark.parametrize(
     ("X", "error", "message"),
     [
-        ("nowhere", NotADirectoryError, "There is no folder 'nowhere'"),
+        ("nowhere", FileNotFoundError, "There is no file or folder 'nowhere'"),
         (["nowhere.png"], FileNotFoundError, r"There is no file 'nowhere\.png'"),
         ([], TypeError, "Expected a folder, a list of paths"),
         (np.zeros((2, 8, 8, 3)), TypeError, "Expected a folder, a list of paths"),
@@ -319,12 +341,17 @@ def test_an_output_that_is_a_file_is_refused(pictures, tmp_path):
 
 
 def test_a_full_disk_ends_the_work(pictures, out, monkeypatch):
-    def fill(path, data):
-        raise OSError(errno.ENOSPC, "No space left on device")
+    n_written = itertools.count()
 
-    monkeypatch.setattr(folders, "replace_file", fill)
-    with pytest.raises(OSError, match="No space left"):
+    def fill(file):
+        if next(n_written) == 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fill)
+    complaint = r"No space left on device, when 2 of 4 files were done: '.*c\.webp'"
+    with pytest.raises(OSError, match=complaint):
         restore_folder(Negative(), pictures, out)
+    assert sorted(contents(out)) == ["a.png", "b.bmp"]
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError("broken pipe")])
@@ -400,7 +427,7 @@ def test_a_worker_unpacks_the_estimator_once(pictures, out):
 
 def test_leftovers_of_ended_workers_are_removed(pictures, out, monkeypatch):
     out.mkdir(parents=True)
-    (out / ".a.png.0f.tmp").write_bytes(b"half")
+    (out / f"{unfinished(out / 'a.png')}0f.tmp").write_bytes(b"half")
     (out / ".other.tmp").write_bytes(b"precious")
 
     def interrupt(*args):

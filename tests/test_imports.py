@@ -21,10 +21,11 @@ FLOORS = [
         "_png",
         "_canvas",
         "_storage",
+        "_tiff",
         "_tiling",
     },
-    {"_tiff", "_history", "_latents", "_distortions", "_summary"},
-    {"_files", "_colour_stage", "_critic", "_quantised"},
+    {"_history", "_latents", "_distortions", "_summary"},
+    {"_files", "_colour_stage", "_critic", "_overshoot", "_quantised"},
     {"networks", "losses"},
     {"_streaming"},
     {
