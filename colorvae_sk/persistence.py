@@ -5,6 +5,7 @@ holds arrays and plain values only, so it can be loaded from whoever gave it.
 """
 
 import inspect
+from pathlib import PurePath
 
 import numpy as np
 import torch
@@ -77,7 +78,8 @@ def save(estimator, path, half=False) -> None:
     estimator : ColorVAE or a relative, degradation, LatentFeatures, \
             RestorationOutlierDetector, or FrozenEstimator or Pipeline of these
         What was fitted. Its parameters may be plain values, degradations and
-        augmentations of this package, and scikit-learn's Pipelines of these.
+        augmentations of this package, and scikit-learn's Pipelines of these. Paths are
+        kept as strings.
 
     path : str or path-like
         The file; ``.safetensors`` is the usual ending.
@@ -187,6 +189,8 @@ class ObjectPacker(Packer):
     def other(self, value, name):
         if isinstance(value, torch.device):
             return {"$device": str(value)}
+        if isinstance(value, PurePath):
+            return str(value)
         if type(value) is Calibration:
             return {"$calibration": self.pack(vars(value), name)}
         if CLASSES.get(type(value).__name__) is type(value):

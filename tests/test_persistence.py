@@ -228,6 +228,11 @@ def test_a_frozen_pipeline_comes_back_frozen(path, photos):
     assert_array_equal(loaded.transform(photos), frozen.transform(photos))
 
 
+def test_paths_come_back_as_strings(path, tmp_path, photos):
+    vae = tiny(max_epochs=1, checkpoint=tmp_path / "fit").fit(photos)
+    assert there_and_back(vae, path).checkpoint == str(tmp_path / "fit")
+
+
 def test_the_table_of_what_is_learned_is_complete(fitted):
     for vae in fitted.values():
         learned = set(attributes(vae)) - set(vae.get_params())
