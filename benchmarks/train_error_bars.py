@@ -69,10 +69,12 @@ from colorvae_sk.degradations import as_degrader
 from colorvae_sk.losses import COVERAGE, REACH, interval_error
 
 OFTEN = {  # kinds of damage that have a level of their own
-    "weak noise": 2.2,
-    "strong noise": 2.3,
-    "weak noise in 8 bits": 1.7,
-    "strong noise in 8 bits": 1.8,
+    "faint noise": 1.0,
+    "weak noise": 1.6,
+    "strong noise": 2.4,
+    "faint noise in 8 bits": 0.8,
+    "weak noise in 8 bits": 1.3,
+    "strong noise in 8 bits": 1.9,
     "other noise": 1,
     "blur": 1.7,
     "motion": 0.6,
@@ -93,8 +95,14 @@ OFTEN = {  # kinds of damage that have a level of their own
     "nothing left": 0.2,
     "several": 1.5,
 }
+NOISE = {  # from which sigma to which
+    "faint": (0, 10 / 255),
+    "weak": (10 / 255, 28 / 255),
+    "strong": (28 / 255, 55 / 255),
+}
 LOCAL = (  # those that the colours of a photograph have no part in
-    *("weak noise", "strong noise", "weak noise in 8 bits", "strong noise in 8 bits"),
+    *("faint noise", "weak noise", "strong noise"),
+    *("faint noise in 8 bits", "weak noise in 8 bits", "strong noise in 8 bits"),
     *("other noise", "blur", "motion", "defocus", "small"),
     *("jpeg to 20", "jpeg to 50", "jpeg to 95"),
     *("few holes", "pixels", "blocks", "scratches"),
@@ -190,13 +198,13 @@ def pairs(photos, rng):
 
 def kinds_of_damage():
     """Those that the model learned to undo, told apart further."""
-    weak, strong = (0, 25 / 255), (25 / 255, 55 / 255)
-    grain = GaussianNoise((0, 10 / 255), clip=False)
+    grain = GaussianNoise(NOISE["faint"], clip=False)
     return natural_kinds() | {
-        "weak noise": GaussianNoise(weak, clip=False),
-        "strong noise": GaussianNoise(strong, clip=False),
-        "weak noise in 8 bits": make_pipeline(GaussianNoise(weak), Quantize()),
-        "strong noise in 8 bits": make_pipeline(GaussianNoise(strong), Quantize()),
+        **{f"{name} noise": GaussianNoise(s, clip=False) for name, s in NOISE.items()},
+        **{
+            f"{name} noise in 8 bits": make_pipeline(GaussianNoise(s), Quantize())
+            for name, s in NOISE.items()
+        },
         "other noise": some(
             (1, PoissonNoise((10, 1000))), (1, SaltPepperNoise((0, 0.1)))
         ),
