@@ -188,6 +188,36 @@ def test_natural_is_learned_from_folders_and_goes_on(
     assert len(list(run.glob("*.pt"))) == 1
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "too_bright",
+        "too_colourful",
+        "few_channels",
+        "one_colour",
+        "few_tones",
+        "negative",
+    ],
+)
+def test_unusual_pictures_are_pictures_unlike_the_photograph(benchmark, change):
+    program = benchmark("train_natural")
+    photo = load_photos()[3][::4, ::4]
+    before = photo.copy()
+    for seed in range(5):
+        made = getattr(program, change)(photo, np.random.default_rng(seed))
+        assert made.dtype == np.uint8 and made.shape == photo.shape
+        assert np.abs(made.astype(int) - photo).mean() > 5
+    assert_array_equal(photo, before)
+
+
+def test_unusual_pictures_are_of_all_kinds(benchmark):
+    photo, rng = load_photos()[3][::4, ::4], np.random.default_rng(0)
+    made = [benchmark("train_natural").unusual(photo, rng) for _ in range(40)]
+    n_tones = {len(np.unique(each)) for each in made}
+    assert min(n_tones) <= 3 and max(n_tones) > 100
+    assert any(np.array_equal(each, 255 - photo) for each in made)
+
+
 def test_restoration_alone_is_learned_by_a_network_that_has_grown(
     benchmark, folder, tmp_path, monkeypatch
 ):
