@@ -49,7 +49,7 @@ class TrainingMixin:
         """Learn the network's stages one after the other."""
         if torch.device(self._device).type == "cpu" and "cuda" in str(self.device):
             warnings.warn(
-                f"device={self.device!r}, but torch finds no CUDA: learning on the CPU",
+                f"device={self.device!r}, but there is no CUDA: learning on the CPU.",
                 stacklevel=4,
             )
         network = copy.deepcopy(self.net_.module_)  # what is interrupted has no effect

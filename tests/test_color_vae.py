@@ -661,7 +661,7 @@ def test_rows_are_drawn_as_rows_also_in_patches(image_shape, photos):
 @pytest.mark.gpu
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
 def test_without_cuda_a_fit_that_asks_for_it_says_so(photos):
-    with pytest.warns(UserWarning, match="finds no CUDA: learning on the CPU"):
+    with pytest.warns(UserWarning, match="there is no CUDA: learning on the CPU"):
         vae = tiny(device="cuda").fit(photos)
     assert vae.net_.device == "cpu"
 
