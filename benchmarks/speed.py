@@ -1,8 +1,10 @@
-"""Seconds per megapixel of the model that ships, beside FFDNet's architecture.
+"""Seconds per megapixel of the model that ships, beside others.
 
-FFDNet [1]_ for colour pictures, with random weights: twelve 3x3 convolutions of 96
-channels at half resolution, 0.85 million parameters, 212,760 multiply-adds per pixel.
-Both restore the same picture in turns, in float32; the table shows medians.
+FFDNet's architecture [1]_ for colour pictures, with random weights: twelve 3x3
+convolutions of 96 channels at half resolution, 0.85 million parameters, 212,760
+multiply-adds per pixel. And scikit-image's NL-means and total variation, which use one
+thread. All restore the same noisy photograph in turns, in float32; the table shows
+medians.
 
     python benchmarks/speed.py [--threads 1] [--repeats 7]
 
@@ -18,6 +20,8 @@ from statistics import median
 
 import numpy as np
 import torch
+from classical import denoisers
+from skimage.data import astronaut
 from table import print_table
 from torch import nn
 from torch.nn import functional as F
@@ -25,6 +29,7 @@ from torch.nn import functional as F
 from colorvae_sk import load_pretrained
 
 SIZE = (480, 320)
+SIGMA = 25 / 255  # of the noise
 
 
 class FFDNet(nn.Module):
@@ -49,6 +54,7 @@ def methods():
     """Functions of a picture (H, W, 3), by name."""
     network = FFDNet().to(memory_format=torch.channels_last).eval()
     vae = load_pretrained()
+    classical = denoisers(SIGMA)
 
     @torch.inference_mode()
     def peer(picture):
@@ -58,7 +64,15 @@ def methods():
         "FFDNet's architecture": peer,
         "natural": lambda picture: vae.transform([picture]),
         "natural, with error bars": lambda x: vae.predict([x], return_std=True),
+        **{name: classical[name] for name in ("NL-means", "total variation")},
     }
+
+
+def noisy_photograph():
+    """A part of a photograph, with white noise."""
+    clean = np.float32(astronaut()[: SIZE[0], : SIZE[1]] / 255)
+    noise = np.random.default_rng(0).standard_normal(clean.shape, dtype=np.float32)
+    return clean + SIGMA * noise
 
 
 def seconds(method, picture):
@@ -75,7 +89,7 @@ def main():
     parser.add_argument("--repeats", type=int, default=7)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    picture = np.random.default_rng(0).random((*SIZE, 3), dtype=np.float32)
+    picture = noisy_photograph()
     all_of = methods()
     turns = range(options.repeats + 1)  # the first warms up
     times = [{name: seconds(f, picture) for name, f in all_of.items()} for _ in turns]

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 LOG_SIGMA_RANGE = (-7.0, 2.0)  # standard deviations from 0.001 to 7.4
 LOG_HALF = math.log(0.5)  # values on [0, 1] spread no more
 FEATURE_SCALE = 16.0  # brings the features that images are made of to about 1
-STRIP = 2**22  # bytes of the widest features in a strip of rows, for each thread
+STRIP = 2**21  # bytes of the widest features of rows, n + 1 times on n threads
 
 
 # ------------------------------------------------------------ missing values
@@ -105,10 +105,10 @@ class Gate(torch.autograd.Function):
 
 def gate(features):
     """The product of the two halves of the channels."""
-    if torch.compiler.is_compiling():  # it knows how to write in place
-        first, second = features.chunk(2, dim=1)
-        return first * second
-    return Gate.apply(features)
+    if torch.is_grad_enabled() and not torch.compiler.is_compiling():
+        return Gate.apply(features)
+    first, second = features.chunk(2, dim=1)  # a compiler knows how to write in place
+    return first * second
 
 
 def mix_channels(features, weight, bias):
@@ -212,7 +212,7 @@ def strips_of(features, rows):
     if features.device.type != "cpu" or torch.compiler.is_compiling():
         return [rows]
     bytes_of_row = 2 * features[..., :1, :].numel() * features.element_size()
-    n_rows = max(8, STRIP * torch.get_num_threads() // bytes_of_row)
+    n_rows = max(8, STRIP * (1 + torch.get_num_threads()) // bytes_of_row)
     tops = range(rows.start, rows.stop, n_rows)
     return [slice(top, min(top + n_rows, rows.stop)) for top in tops]
 

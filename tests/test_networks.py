@@ -585,7 +585,7 @@ def test_strips_are_all_the_rows_one_after_the_other(start, stop, monkeypatch):
     monkeypatch.setattr(_blocks, "STRIP", 5 * 2 * images[..., 0, :].numel() * 8)
     strips = strips_of(images, slice(start, stop))
     assert [i for k in strips for i in range(height)[k]] == list(range(start, stop))
-    assert max(k.stop - k.start for k in strips) == min(stop - start, 10)
+    assert max(k.stop - k.start for k in strips) == min(stop - start, 15)
 
 
 def test_pyramid_halves_from_scale_to_scale():
