@@ -71,10 +71,12 @@ from colorvae_sk.losses import COVERAGE, REACH, interval_error
 OFTEN = {  # kinds of damage that have a level of their own
     "faint noise": 1.0,
     "weak noise": 1.6,
-    "strong noise": 2.4,
+    "strong noise": 1.2,
+    "heavy noise": 1.6,
     "faint noise in 8 bits": 0.8,
     "weak noise in 8 bits": 1.3,
-    "strong noise in 8 bits": 1.9,
+    "strong noise in 8 bits": 1.0,
+    "heavy noise in 8 bits": 1.2,
     "other noise": 1,
     "blur": 1.7,
     "motion": 0.6,
@@ -98,11 +100,12 @@ OFTEN = {  # kinds of damage that have a level of their own
 NOISE = {  # from which sigma to which
     "faint": (0, 10 / 255),
     "weak": (10 / 255, 28 / 255),
-    "strong": (28 / 255, 55 / 255),
+    "strong": (28 / 255, 40 / 255),
+    "heavy": (40 / 255, 55 / 255),
 }
 LOCAL = (  # those that the colours of a photograph have no part in
-    *("faint noise", "weak noise", "strong noise"),
-    *("faint noise in 8 bits", "weak noise in 8 bits", "strong noise in 8 bits"),
+    *(f"{name} noise" for name in NOISE),
+    *(f"{name} noise in 8 bits" for name in NOISE),
     *("other noise", "blur", "motion", "defocus", "small"),
     *("jpeg to 20", "jpeg to 50", "jpeg to 95"),
     *("few holes", "pixels", "blocks", "scratches"),
