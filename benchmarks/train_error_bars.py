@@ -16,15 +16,16 @@ It does so three times. The first two times every other held-out photograph is k
 aside. Some damage goes unseen, a cast mostly: intervals of what looks clean are too
 wide then, and those of a cast too narrow. So the level of the quantile loss is moved
 for each kind of damage until intervals hold 90 %: of the photographs kept aside, or of
-the learned ones, which are many, where colours have no part in it; of those that were
-not shrunk, as shrunk ones are harder. How well they are held is printed. With the means
-of both levels the head learns from all. Given again, the command goes on with the
-photographs that are still to be restored.
+the learned ones, which are many, where colours have no part in it: as many again are
+restored for that alone; of those that were not shrunk, as shrunk ones are harder. How
+well they are held is printed. With the means of both levels the head learns from all.
+Given again, the command goes on with the photographs that are still to be restored.
 """
 
 import argparse
 import copy
 import io
+from itertools import cycle, islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -69,14 +70,9 @@ from colorvae_sk.degradations import as_degrader
 from colorvae_sk.losses import COVERAGE, REACH, interval_error
 
 OFTEN = {  # kinds of damage that have a level of their own
-    "faint noise": 1.0,
-    "weak noise": 1.6,
-    "strong noise": 1.2,
-    "heavy noise": 1.6,
-    "faint noise in 8 bits": 0.8,
-    "weak noise in 8 bits": 1.3,
-    "strong noise in 8 bits": 1.0,
-    "heavy noise in 8 bits": 1.2,
+    "faint noise": 1.8,
+    "weak noise": 3.3,
+    "strong noise": 3.6,
     "other noise": 1,
     "blur": 1.7,
     "motion": 0.6,
@@ -98,18 +94,17 @@ OFTEN = {  # kinds of damage that have a level of their own
     "several": 1.5,
 }
 NOISE = {  # from which sigma to which
-    "faint": (0, 10 / 255),
-    "weak": (10 / 255, 28 / 255),
-    "strong": (28 / 255, 40 / 255),
-    "heavy": (40 / 255, 55 / 255),
+    "faint": (0, 9 / 255),
+    "weak": (9 / 255, 33 / 255),
+    "strong": (33 / 255, 55 / 255),
 }
 LOCAL = (  # those that the colours of a photograph have no part in
-    *(f"{name} noise" for name in NOISE),
-    *(f"{name} noise in 8 bits" for name in NOISE),
-    *("other noise", "blur", "motion", "defocus", "small"),
+    *("faint noise", "weak noise", "strong noise", "other noise"),
+    *("blur", "motion", "defocus", "small"),
     *("jpeg to 20", "jpeg to 50", "jpeg to 95"),
     *("few holes", "pixels", "blocks", "scratches"),
 )
+SOURCES = "learned", "held-out-0", "held-out-1", "judged"  # the last are learned ones
 PLACES = 1000  # of 2 x 2 pixels, kept of each photograph
 SMALLEST = 0.7  # part of the sides that is restored
 PART = 50  # photographs that are restored by a process at a time
@@ -151,31 +146,34 @@ def open_model(name):
 def write_parts(options):
     """Restore photographs, part by part, and keep what is learned from.
 
-    Gives the files of learned photographs, and of the two halves of those held out.
+    Gives the files of each source.
     """
-    n_parts = 2 * -(-options.pictures // (4 * PART))
-    todo = [("learned", k) for k in range(n_parts)]
-    todo += [(f"held-out-{k % 2}", k) for k in range(n_parts)]
-    files = [options.run / f"{kind}-{k}.npz" for kind, k in todo]
+    n_parts = -(-options.pictures // (4 * PART))
+    counts = 2 * n_parts, n_parts, n_parts, 4 * n_parts
+    todo = [
+        (source, k) for source, n in zip(SOURCES, counts, strict=True) for k in range(n)
+    ]
+    files = [options.run / f"{source}-{k}.npz" for source, k in todo]
     waiting = [
         (*each, f) for each, f in zip(todo, files, strict=True) if not f.exists()
     ]
     work = (delayed(write_part)(options, *each) for each in waiting)
     Parallel(n_jobs=options.jobs, verbose=1)(work)
-    sources = "learned", "held-out-0", "held-out-1"
-    return [[f for f in files if f.name.startswith(source)] for source in sources]
+    return [[f for f in files if f.name.startswith(source)] for source in SOURCES]
 
 
 def write_part(options, source, part, file):
     """Restore some photographs, and write down what the head reads of them."""
     torch.set_num_threads(1)
     learned, held_out = split_files(options.folder)
-    photos = learned if source == "learned" else held_out[part % 2 :: 2]
-    rng = np.random.default_rng([part, source == "learned"])
+    halves = {"held-out-0": held_out[::2], "held-out-1": held_out[1::2]}
+    photos = halves.get(source, learned)
+    rng = np.random.default_rng([part, SOURCES.index(source)])
     network = open_model(options.model).net_.module_.eval()
+    choose = pairs_to_judge if source == "judged" else pairs
     samples = [
         sample(network, rng, *pair, kind, scale)
-        for *pair, kind, scale in pairs(photos, rng)
+        for *pair, kind, scale in choose(photos, rng)
     ]
     columns, written = zip(*samples, strict=True), io.BytesIO()
     np.savez(written, *(np.stack(column) for column in columns))
@@ -184,30 +182,37 @@ def write_part(options, source, part, file):
 
 def pairs(photos, rng):
     """Damaged and clean parts of photographs, the kind of the damage, and the scale."""
-    kinds = kinds_of_damage()
     chances = np.array([OFTEN[kind] for kind in OFTEN])
-    generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
     for _ in range(PART):
         scale = rng.choice(SCALES)
         photo = at_scale(photos[int(rng.integers(len(photos)))], scale)
         if rng.random() < UNUSUAL:
             photo, scale = unusual(photo, rng), 0
-        clean = np.float32(some_part(photo, rng) / 255)
-        clean = torch.from_numpy(clean).permute(2, 0, 1)[None]
         kind = rng.choice(len(chances), p=chances / chances.sum())
-        degrade = as_degrader(kinds[list(OFTEN)[kind]], as_rows=False)
-        yield degrade(clean, generator), clean, kind, scale
+        yield *damage(photo, kind, rng), kind, scale
+
+
+def pairs_to_judge(photos, rng):
+    """The same, of photographs that were not shrunk, with all local damage alike."""
+    for name in islice(cycle(LOCAL), PART):
+        kind, photo = list(OFTEN).index(name), photos[int(rng.integers(len(photos)))]
+        yield *damage(at_scale(photo, 1), kind, rng), kind, 1
+
+
+def damage(photo, kind, rng):
+    """A part of a photograph with this damage, and without."""
+    clean = np.float32(some_part(photo, rng) / 255)
+    clean = torch.from_numpy(clean).permute(2, 0, 1)[None]
+    generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
+    degrade = as_degrader(kinds_of_damage()[list(OFTEN)[kind]], as_rows=False)
+    return degrade(clean, generator), clean
 
 
 def kinds_of_damage():
     """Those that the model learned to undo, told apart further."""
     grain = GaussianNoise(NOISE["faint"], clip=False)
     return natural_kinds() | {
-        **{f"{name} noise": GaussianNoise(s, clip=False) for name, s in NOISE.items()},
-        **{
-            f"{name} noise in 8 bits": make_pipeline(GaussianNoise(s), Quantize())
-            for name, s in NOISE.items()
-        },
+        **{f"{name} noise": white_noise(sigma) for name, sigma in NOISE.items()},
         "other noise": some(
             (1, PoissonNoise((10, 1000))), (1, SaltPepperNoise((0, 0.1)))
         ),
@@ -225,6 +230,12 @@ def kinds_of_damage():
         "scratches": MissingScratches((1, 8), width=(1, 4)),
         "channels": MissingChannels(1),
     }
+
+
+def white_noise(sigma):
+    """Gaussian noise, as often stored in 8 bits as not."""
+    in_8_bits = make_pipeline(GaussianNoise(sigma), Quantize())
+    return some((1, GaussianNoise(sigma, clip=False)), (1, in_8_bits))
 
 
 def some_part(photo, rng):
@@ -281,7 +292,7 @@ def look(head, lesson):
     return torch.cat(losses), torch.cat(shares)
 
 
-def judges(learned, aside):
+def judges(judged, learned, aside):
     """What levels are found by: photographs that were not shrunk.
 
     Where colours have no part in it, those are learned ones, which are more.
@@ -292,7 +303,7 @@ def judges(learned, aside):
         fits = torch.isin(lesson.kind, local) == is_local
         return lesson.take(fits & (lesson.scale == 1))
 
-    return join([take(learned, True), take(aside, False)])
+    return join([judged, take(learned, True), take(aside, False)])
 
 
 def by_kind(values, kinds):
@@ -365,12 +376,12 @@ def main():
     parser.add_argument("--jobs", type=int, default=-1, help="processes")
     options = parser.parse_args()
     options.run.mkdir(parents=True, exist_ok=True)
-    learned, *halves = map(read_parts, write_parts(options))
+    learned, *halves, judged = map(read_parts, write_parts(options))
     model = open_model(options.model)
     head = model.net_.module_.sigma
     levels, found = torch.full((len(OFTEN),), COVERAGE), []
     for half, other in zip(halves, halves[::-1], strict=True):
-        aside = judges(learned, other)
+        aside = judges(judged, learned, other)
         report(head, levels, aside)
         trial, moved = learn(head, (learned, half), levels, options, aside)
         report(trial, moved, aside)
