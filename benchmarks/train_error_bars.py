@@ -25,7 +25,7 @@ Given again, the command goes on with the photographs that are still to be resto
 import argparse
 import copy
 import io
-from itertools import cycle, islice
+from itertools import cycle, islice, pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -72,7 +72,8 @@ from colorvae_sk.losses import COVERAGE, REACH, interval_error
 OFTEN = {  # kinds of damage that have a level of their own
     "faint noise": 1.8,
     "weak noise": 3.3,
-    "strong noise": 3.6,
+    "strong noise": 1.8,
+    "strong noise in 8 bits": 1.8,
     "other noise": 1,
     "blur": 1.7,
     "motion": 0.6,
@@ -93,14 +94,10 @@ OFTEN = {  # kinds of damage that have a level of their own
     "nothing left": 0.2,
     "several": 1.5,
 }
-NOISE = {  # from which sigma to which
-    "faint": (0, 9 / 255),
-    "weak": (9 / 255, 33 / 255),
-    "strong": (33 / 255, 55 / 255),
-}
+NOISE = 9 / 255, 33 / 255, 55 / 255  # sigmas up to which it is faint, weak or strong
 LOCAL = (  # those that the colours of a photograph have no part in
-    *("faint noise", "weak noise", "strong noise", "other noise"),
-    *("blur", "motion", "defocus", "small"),
+    *("faint noise", "weak noise", "strong noise", "strong noise in 8 bits"),
+    *("other noise", "blur", "motion", "defocus", "small"),
     *("jpeg to 20", "jpeg to 50", "jpeg to 95"),
     *("few holes", "pixels", "blocks", "scratches"),
 )
@@ -210,15 +207,18 @@ def damage(photo, kind, rng):
 
 def kinds_of_damage():
     """Those that the model learned to undo, told apart further."""
-    grain = GaussianNoise(NOISE["faint"], clip=False)
+    faint, weak, strong = pairwise((0, *NOISE))
     return natural_kinds() | {
-        **{f"{name} noise": white_noise(sigma) for name, sigma in NOISE.items()},
+        "faint noise": some((1, noise(*faint)), (1, noise_in_8_bits(*faint))),
+        "weak noise": some((1, noise(*weak)), (1, noise_in_8_bits(*weak))),
+        "strong noise": noise(*strong),
+        "strong noise in 8 bits": noise_in_8_bits(*strong),
         "other noise": some(
             (1, PoissonNoise((10, 1000))), (1, SaltPepperNoise((0, 0.1)))
         ),
-        "blur": make_pipeline(GaussianBlur((0, 3)), grain),
-        "motion": make_pipeline(MotionBlur((1, 15)), grain),
-        "defocus": make_pipeline(DefocusBlur((0, 4)), grain),
+        "blur": make_pipeline(GaussianBlur((0, 3)), noise(*faint)),
+        "motion": make_pipeline(MotionBlur((1, 15)), noise(*faint)),
+        "defocus": make_pipeline(DefocusBlur((0, 4)), noise(*faint)),
         "jpeg to 20": JPEGCompression((5, 20)),
         "jpeg to 50": JPEGCompression((20, 50)),
         "jpeg to 95": JPEGCompression((50, 95)),
@@ -232,10 +232,14 @@ def kinds_of_damage():
     }
 
 
-def white_noise(sigma):
-    """Gaussian noise, as often stored in 8 bits as not."""
-    in_8_bits = make_pipeline(GaussianNoise(sigma), Quantize())
-    return some((1, GaussianNoise(sigma, clip=False)), (1, in_8_bits))
+def noise(*sigma):
+    """Gaussian noise, not clipped."""
+    return GaussianNoise(sigma, clip=False)
+
+
+def noise_in_8_bits(*sigma):
+    """The same as it is stored."""
+    return make_pipeline(GaussianNoise(sigma), Quantize())
 
 
 def some_part(photo, rng):

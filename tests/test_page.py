@@ -177,7 +177,8 @@ def test_error_bars_are_those_of_the_model(vae, files):
     _, (std,) = vae.predict([restoration.damaged], return_std=True)
     expected = std.mean(axis=2) / 65535
     assert_allclose(restoration.std, expected, rtol=2e-3)
-    assert (restoration.std <= restoration.largest).mean() == pytest.approx(0.95, 0.02)
+    below = (restoration.std < restoration.largest).mean()
+    assert below - 0.01 < 0.95 < (restoration.std <= restoration.largest).mean() + 0.01
     opacity = shown(restoration, "error")[..., 3].astype(int)
     order = np.argsort(expected.ravel())
     assert np.diff(opacity.ravel()[order]).min() >= -1
