@@ -18,7 +18,8 @@ wide then, and those of a cast too narrow. So the level of the quantile loss is 
 for each kind of damage until intervals hold 90 %: of the photographs kept aside, or of
 the learned ones, which are many, where colours have no part in it: as many again are
 restored for that alone; of those that were not shrunk, as shrunk ones are harder. How
-well they are held is printed. With the means of both levels the head learns from all.
+well they are held is printed. Then the head learns from all, with the means of both
+levels, of which those of local damage are moved on, as each head is a little different.
 Given again, the command goes on with the photographs that are still to be restored.
 """
 
@@ -315,11 +316,11 @@ def by_kind(values, kinds):
     return torch.stack([values[kinds == k].mean() for k in range(len(OFTEN))])
 
 
-def learn(head, sources, levels, options, aside=None):
+def learn(head, sources, levels, options, aside):
     """Learn the head, equally from all sources, with a level for each kind of damage.
 
-    Gives the running average of the head, and the levels: where photographs are kept
-    aside, these are moved until intervals hold them.
+    Gives the running average of the head, and the levels: those of kinds that are kept
+    aside are moved until intervals hold them.
     """
     head = copy.deepcopy(head).requires_grad_(True)
     average, levels = copy.deepcopy(head), levels.clone()
@@ -338,7 +339,7 @@ def learn(head, sources, levels, options, aside=None):
             couples = zip(average.parameters(), head.parameters(), strict=True)
             for mean, parameter in couples:
                 mean.lerp_(parameter, 1 - EMA)
-        if aside is not None and step % LOOK == LOOK - 1:
+        if step % LOOK == LOOK - 1:
             missed = COVERAGE - by_kind(look(average, aside)[1], aside.kind)
             levels += PATIENCE * missed.nan_to_num(0.0)
             levels.clamp_(0.5, 0.99)
@@ -391,9 +392,8 @@ def main():
         report(trial, moved, aside)
         found.append(moved)
     levels = torch.stack(found).mean(0)
-    head.load_state_dict(
-        learn(head, (learned, join(halves)), levels, options)[0].state_dict()
-    )
+    last, _ = learn(head, (learned, join(halves)), levels, options, judged)
+    head.load_state_dict(last.state_dict())
     joblib.dump(model, options.run / "model.joblib")
 
 
