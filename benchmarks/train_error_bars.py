@@ -376,7 +376,7 @@ def main():
     parser.add_argument("folder", type=Path, help="photographs to learn from")
     parser.add_argument("model", help="weights to begin with: a name or a file")
     parser.add_argument("run", type=Path, help="folder to keep it in")
-    parser.add_argument("--pictures", type=int, default=8000, help="and as many to judge")
+    parser.add_argument("--pictures", type=int, default=8000, help="to learn from")
     parser.add_argument("--steps", type=int, default=500)
     parser.add_argument("--lr", type=float, default=2e-3)
     parser.add_argument("--jobs", type=int, default=-1, help="processes")
