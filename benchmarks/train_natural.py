@@ -9,8 +9,9 @@ the run was copied to; ``--sitting`` ends it by itself after so many minutes. Ev
 twentieth photograph is held out: how well its damage is undone is written to
 ``quality.csv`` in the folder of the run as the training goes. ``--start`` begins with
 the weights that ship, or with those of a file that ``colorvae_sk.save`` wrote; where
-they have fewer ``--blocks``, others are appended that do nothing yet. ``--only`` learns
-a single stage; of the restoration, from less of what it leaves to the colours.
+they have fewer ``--blocks``, others are appended that do nothing yet, and where they
+have more, the last are left out. ``--only`` learns a single stage; of the restoration,
+from less of what it leaves to the colours.
 """
 
 import argparse
@@ -247,7 +248,13 @@ def parse(arguments=None):
     parser.add_argument("--watch", type=float, default=10.0, help="minutes between")
     parser.add_argument("--start", help="weights to begin with: a name or a file")
     parser.add_argument("--widths", type=int, nargs="+", default=[48, 96, 128, 192])
-    parser.add_argument("--blocks", type=int, nargs="+", default=[2, 3, 5, 4])
+    parser.add_argument(
+        "--blocks",
+        type=int,
+        nargs="+",
+        default=[2, 3, 2, 2, 2, 3, 4, 3],
+        help="of each scale on the way up and, if not as many, on the way down",
+    )
     parser.add_argument("--patch-size", type=int, default=96)
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--lr", type=float, default=1e-3)
@@ -333,8 +340,8 @@ def to_bytes(values):
     return np.uint8(np.clip(values, 0, 255).round())
 
 
-def grow(name, n_blocks, file):
-    """Write weights with more blocks, appended to the stacks of each scale."""
+def rebuild(name, n_blocks, file):
+    """Write weights with more or fewer blocks, at the ends of the stacks."""
     model = load_pretrained(name) if name in list_pretrained() else load(name)
     kind, plan = model._blueprint
     model.n_blocks, model._blueprint = n_blocks, (kind, plan | {"n_blocks": n_blocks})
@@ -344,9 +351,17 @@ def grow(name, n_blocks, file):
     for new in weights.keys() - old.keys():
         if new.endswith(".scale"):
             weights[new] = np.full_like(weights[new], YOUNG)
-    model._put_weights(weights | old)
+    kept = {name: old[name] for name in weights.keys() & old.keys()}
+    model._put_weights(weights | kept)
     save(model, file)
     return str(file)
+
+
+def ways_of(blocks, n_scales):
+    """Numbers of blocks for each scale, or where there are more for each way."""
+    if len(blocks) <= n_scales:
+        return tuple(blocks)
+    return tuple(blocks[:n_scales]), tuple(blocks[n_scales:])
 
 
 def learn_only(stage):
@@ -358,9 +373,10 @@ def learn_only(stage):
 
 def build(options, held_out):
     """The estimator, not fitted yet."""
-    start, n_blocks, often = options.start, tuple(options.blocks), KINDS
+    start, often = options.start, KINDS
+    n_blocks = ways_of(options.blocks, len(options.widths))
     if start is not None:
-        start = grow(start, n_blocks, options.run / "start.safetensors")
+        start = rebuild(start, n_blocks, options.run / "start.safetensors")
     if options.only is not None:
         options.latent_share = learn_only(options.only)
     if options.only == "restoration":

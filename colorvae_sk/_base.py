@@ -547,7 +547,8 @@ def check_blueprint(blueprint, weights):
     """Complain of more layers than there are weights, before they are built."""
     _, options = blueprint
     n_blocks, widths = (options.get(name, ()) for name in ("n_blocks", "widths"))
-    n_blocks = sum(n_blocks) if isinstance(n_blocks, tuple) else n_blocks
+    if isinstance(n_blocks, tuple):
+        n_blocks = sum(sum(n) if isinstance(n, tuple) else n for n in n_blocks)
     if max(n_blocks, len(widths)) > len(weights):
         raise ValueError(
             f"The network has {n_blocks} blocks at {len(widths)} scales, but there are "

@@ -35,9 +35,10 @@ class ColorVAE(BaseColorVAE):
     widths : tuple of ints, default=(48, 96, 128)
         Features of the ladder at scales 1/2, 1/4, ...
 
-    n_blocks : int or tuple of ints, default=2
-        Gated blocks of the ladder at each scale, on the way up and on the way down: as
-        many at each, or a number for each of `widths`.
+    n_blocks : int, tuple of ints or two such tuples, default=2
+        Gated blocks of the ladder at each scale: as many at each, or a number for each
+        of `widths`. The way up and the way down have equally many unless each has a
+        tuple of its own, as in ``((2, 3, 2), (2, 3, 4))``.
 
     n_latent : int, default=None
         Latent channels of each scale of the ladder (None: 4), or length of the latent
@@ -367,11 +368,11 @@ class ColorVAE(BaseColorVAE):
         return tuple(min(wanted, limit) for limit in limits)
 
     def _blocks(self):
-        """How many gated blocks there are at each scale."""
+        """How many gated blocks there are at each scale, or at each of both ways."""
         if isinstance(self.n_blocks, Integral):
             return (int(self.n_blocks),) * len(self.widths)
         check_blocks(self.n_blocks, len(self.widths), type(self).__name__)
-        return tuple(self.n_blocks)
+        return tuple(tuple(n) if is_list(n) else n for n in self.n_blocks)
 
     @property
     def _free_bits(self):
@@ -394,13 +395,21 @@ def largest_sides(shapes):
 
 
 def check_blocks(n_blocks, n_scales, name):
-    """Complain unless there is a number of blocks for each scale."""
-    is_count = [isinstance(n, Integral) and n > 0 for n in n_blocks]
-    if len(is_count) != n_scales or not all(is_count):
+    """Complain unless there is a number of blocks for each scale, or two of them."""
+    has_ways = len(n_blocks) == 2 and all(map(is_list, n_blocks))
+    ways = n_blocks if has_ways else [n_blocks]
+    is_count = [isinstance(n, Integral) and n > 0 for way in ways for n in way]
+    if {len(way) for way in ways} != {n_scales} or not all(is_count):
         raise ValueError(
-            f"The 'n_blocks' parameter of {name} must be an int above 0, or one for "
-            f"each of the {n_scales} widths. Got {n_blocks!r} instead."
+            f"The 'n_blocks' parameter of {name} must be an int above 0, one for each "
+            f"of the {n_scales} widths, or two such tuples: on the way up and on the "
+            f"way down. Got {n_blocks!r} instead."
         )
+
+
+def is_list(value):
+    """Whether a parameter is a tuple or a list."""
+    return isinstance(value, tuple | list)
 
 
 def check_widths(widths, name):

@@ -27,9 +27,10 @@ class ColorVQVAE(ColorVAE):
     widths : tuple of ints, default=(48, 96, 128)
         Features of the ladder at scales 1/2, 1/4, ...
 
-    n_blocks : int or tuple of ints, default=2
-        Gated blocks of the ladder at each scale, on the way up and on the way down: as
-        many at each, or a number for each of `widths`.
+    n_blocks : int, tuple of ints or two such tuples, default=2
+        Gated blocks of the ladder at each scale: as many at each, or a number for each
+        of `widths`. The way up and the way down have equally many unless each has a
+        tuple of its own, as in ``((2, 3, 2), (2, 3, 4))``.
 
     n_latent : int, default=None
         Length of the code vectors (None: 4); that of the colours' is twice as long.

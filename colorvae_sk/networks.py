@@ -90,8 +90,9 @@ class LadderVAE(nn.Module):
         Channels of the images.
     widths : tuple of int
         Features at scales 1/2, 1/4, ...
-    n_blocks : int or tuple of ints
-        Gated blocks of each scale, on the way up and again on the way down.
+    n_blocks : int, tuple of ints or two such tuples
+        Gated blocks of each scale, on the way up and again on the way down; of two
+        tuples each way has its own.
     n_latent : int
         Latent channels of each scale; the colour latent has twice as many.
     latent_layer : callable
@@ -114,16 +115,15 @@ class LadderVAE(nn.Module):
     ):
         super().__init__()
         self.n_channels, self.widths = n_channels, widths
-        if isinstance(n_blocks, int):
-            n_blocks = (n_blocks,) * len(widths)
-        self.n_blocks = n_blocks
+        self.n_blocks = both_ways(n_blocks, len(widths))
+        n_up, n_down = self.n_blocks
         n_features = 64
         self.colour = ColourStage(n_channels, n_features, 2 * n_latent, latent_layer)
-        self.context = Pyramid(2 * n_channels, widths, n_blocks)
+        self.context = Pyramid(2 * n_channels, widths, n_up)
         one_each, half = (1,) * len(widths), [width // 2 for width in widths]
         self.evidence = Pyramid(4 * n_channels, half, one_each)
         self.latents = nn.ModuleList(latent_layer(w, w // 2, n_latent) for w in widths)
-        self.blocks = stacks(widths, n_blocks)
+        self.blocks = stacks(widths, n_down)
         self.up = nn.ModuleList(
             nn.Sequential(PointwiseConv(below, 4 * above), nn.PixelShuffle(2))
             for above, below in pairwise(widths)
@@ -258,7 +258,7 @@ class LadderVAE(nn.Module):
     def overlap(self):
         """Twice what a pixel reaches, in pixels, as a multiple."""
         stem_and_head, alignment = 4, 2 ** len(self.widths) - 1
-        blocks = sum(4 * n * 2**i for i, n in enumerate(self.n_blocks))
+        blocks = sum(2 * n * 2**i for way in self.n_blocks for i, n in enumerate(way))
         reach = stem_and_head + blocks + alignment
         return -(-2 * reach // self.multiple) * self.multiple
 
@@ -341,6 +341,13 @@ class QuantisedLadderVAE(LadderVAE):
     def encode_indices(self, images):
         """The same code as integers (n, n_codes), which `decode` takes too."""
         return in_a_row([code.indices for code in self._codes(images)])
+
+
+def both_ways(n_blocks, n_scales):
+    """How many blocks each scale has on the way up, and on the way down."""
+    if isinstance(n_blocks, int):
+        n_blocks = (n_blocks,) * n_scales
+    return n_blocks if isinstance(n_blocks[0], tuple) else (n_blocks, n_blocks)
 
 
 def in_a_row(parts):

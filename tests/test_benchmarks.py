@@ -242,6 +242,22 @@ def test_restoration_alone_is_learned_by_a_network_that_has_grown(
     assert not any("colour" in name or "latent" in name for name in changed)
 
 
+def test_blocks_are_left_out_of_one_way(benchmark, tmp_path):
+    program = benchmark("train_natural")
+    photos = [photo[None, ::5, ::5] for photo in load_photos()]
+    whole = tiny(n_blocks=(2, 1), max_epochs=1, degradation=None).fit(photos[0])
+    save(whole, tmp_path / "whole")
+    n_blocks = program.ways_of([1, 1, 2, 1], n_scales=2)
+    assert n_blocks == ((1, 1), (2, 1))
+    less = load(program.rebuild(tmp_path / "whole", n_blocks, tmp_path / "less"))
+    assert less.n_blocks == less._blueprint[1]["n_blocks"] == n_blocks
+    old, new = (vae.net_.module_.state_dict() for vae in (whole, less))
+    lost = {name for name in old if name not in new}
+    assert lost and all(name.startswith("context.blocks.0.1.") for name in lost)
+    assert all(torch.equal(old[name], new[name]) for name in new)
+    assert less.transform(photos[1]).shape == photos[1].shape
+
+
 def levels_and_losses(table):
     """Two columns of what the script prints."""
     rows = [line.split()[-3:] for line in table.splitlines()[1:]]

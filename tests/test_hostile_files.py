@@ -38,6 +38,10 @@ def attribute(value, **more):
 MANY = 10**9
 HARM = {
     "blocks": (network(n_blocks={"$tuple": [MANY]}), "1000000000 blocks"),
+    "blocks of both ways": (
+        network(n_blocks={"$tuple": [{"$tuple": [MANY]}, {"$tuple": [1]}]}),
+        "1000000001 blocks",
+    ),
     "scales": (network(widths={"$tuple": [8] * 9999}), "9999 scales"),
     "widths": (network(widths={"$tuple": [MANY**2, 8]}), "can't be made"),
     "channels": (network(n_channels=MANY), "can't be made"),

@@ -484,7 +484,10 @@ def test_tile_of_the_ladder_reads_its_own_part_of_the_noise():
 
 @pytest.mark.parametrize(
     ("depth", "n_blocks"),
-    [(2, 1), (2, 2), (3, 1), (3, 2), (4, 1), (3, (2, 1, 3)), (3, (1, 2, 1))],
+    [
+        *[(2, 1), (2, 2), (3, 1), (3, 2), (4, 1), (3, (2, 1, 3)), (3, (1, 2, 1))],
+        *[(2, ((1, 3), (2, 1))), (2, ((2, 1), (1, 3)))],
+    ],
 )
 def test_ladder_sees_as_far_as_half_of_what_tiles_share(depth, n_blocks):
     network = LadderVAE(3, widths=(4,) * depth, n_blocks=n_blocks, n_latent=2)

@@ -29,8 +29,8 @@ def stirred(seed=0, **options):
 
 
 NETWORKS = {
-    len(n_blocks): stirred(widths=(8,) * len(n_blocks), n_blocks=n_blocks, n_latent=2)
-    for n_blocks in [(3,), (2, 1), (1, 1, 2)]
+    depth: stirred(widths=(8,) * depth, n_blocks=n_blocks, n_latent=2)
+    for depth, n_blocks in [(1, (3,)), (2, ((3, 1), (2, 1))), (3, (1, 1, 2))]
 }
 
 
