@@ -42,6 +42,7 @@ from train_natural import (
     UNUSUAL,
     at_scale,
     natural_kinds,
+    open_model,
     some,
     split_files,
     unusual,
@@ -61,9 +62,6 @@ from colorvae_sk import (
     PoissonNoise,
     Quantize,
     SaltPepperNoise,
-    list_pretrained,
-    load,
-    load_pretrained,
 )
 from colorvae_sk._muon import MuonAdamW
 from colorvae_sk._storage import replace_file
@@ -133,13 +131,6 @@ class Lesson(NamedTuple):
 def join(lessons):
     """Several lessons as one."""
     return Lesson(*map(torch.cat, zip(*lessons, strict=True)))
-
-
-def open_model(name):
-    """The model of a file, or one that ships."""
-    if name in list_pretrained():
-        return load_pretrained(name)
-    return joblib.load(name) if Path(name).suffix == ".joblib" else load(name)
 
 
 def write_parts(options):

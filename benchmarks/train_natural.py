@@ -340,9 +340,15 @@ def to_bytes(values):
     return np.uint8(np.clip(values, 0, 255).round())
 
 
-def rebuild(name, n_blocks, file):
-    """Write weights with more or fewer blocks, at the ends of the stacks."""
-    model = load_pretrained(name) if name in list_pretrained() else load(name)
+def open_model(name):
+    """The model of a file, or one that ships."""
+    if name in list_pretrained():
+        return load_pretrained(name)
+    return joblib.load(name) if Path(name).suffix == ".joblib" else load(name)
+
+
+def rebuild(model, n_blocks):
+    """Give a model more or fewer blocks, at the ends of its stacks."""
     kind, plan = model._blueprint
     model.n_blocks, model._blueprint = n_blocks, (kind, plan | {"n_blocks": n_blocks})
     old = model.__getstate__()["_weights"]
@@ -353,8 +359,7 @@ def rebuild(name, n_blocks, file):
             weights[new] = np.full_like(weights[new], YOUNG)
     kept = {name: old[name] for name in weights.keys() & old.keys()}
     model._put_weights(weights | kept)
-    save(model, file)
-    return str(file)
+    return model
 
 
 def ways_of(blocks, n_scales):
@@ -373,10 +378,11 @@ def learn_only(stage):
 
 def build(options, held_out):
     """The estimator, not fitted yet."""
-    start, often = options.start, KINDS
+    start, often = None, KINDS
     n_blocks = ways_of(options.blocks, len(options.widths))
-    if start is not None:
-        start = rebuild(start, n_blocks, options.run / "start.safetensors")
+    if options.start is not None:
+        start = str(options.run / "start.safetensors")
+        save(rebuild(open_model(options.start), n_blocks), start)
     if options.only is not None:
         options.latent_share = learn_only(options.only)
     if options.only == "restoration":

@@ -249,13 +249,46 @@ def test_blocks_are_left_out_of_one_way(benchmark, tmp_path):
     save(whole, tmp_path / "whole")
     n_blocks = program.ways_of([1, 1, 2, 1], n_scales=2)
     assert n_blocks == ((1, 1), (2, 1))
-    less = load(program.rebuild(tmp_path / "whole", n_blocks, tmp_path / "less"))
+    less = program.rebuild(program.open_model(tmp_path / "whole"), n_blocks)
     assert less.n_blocks == less._blueprint[1]["n_blocks"] == n_blocks
     old, new = (vae.net_.module_.state_dict() for vae in (whole, less))
     lost = {name for name in old if name not in new}
     assert lost and all(name.startswith("context.blocks.0.1.") for name in lost)
     assert all(torch.equal(old[name], new[name]) for name in new)
     assert less.transform(photos[1]).shape == photos[1].shape
+
+
+def test_smaller_network_learns_to_restore_as_the_model(
+    benchmark, folder, tmp_path, monkeypatch, capsys
+):
+    program = benchmark("distil")
+    monkeypatch.setattr(benchmark("train_natural"), "HELD_OUT", 3)
+    monkeypatch.setattr(program, "SIDE", 32)
+    photos = [photo[::5, ::5] for photo in load_photos()]
+    model = tiny(n_blocks=(2, 1), max_epochs=3, degradation=None).fit(photos)
+    save(model, tmp_path / "model")
+    arguments = ["distil.py", folder, tmp_path, "--model", tmp_path / "model"]
+    arguments += ["--blocks", 1, 1, 2, 1, "--minutes", 0.05, "--watch", 0.02]
+    arguments += ["--patch-size", 16]
+    monkeypatch.setattr(sys, "argv", [str(each) for each in arguments])
+    program.main()
+    first, *_, last = capsys.readouterr().out.split("minutes")[1:]
+    assert "nan" in first and "nan" not in last
+    learned = joblib.load(tmp_path / "model.joblib")
+    assert learned.n_blocks == ((1, 1), (2, 1))
+    untaught = program.rebuild(load(tmp_path / "model"), learned.n_blocks)
+    clean = torch.rand(8, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    damaged = clean + 0.1 * torch.randn(clean.shape, generator=torch.Generator())
+    given = model.net_.module_.eval(), damaged, clean
+    after, before = (
+        program.distance(vae.net_.module_.eval(), *given).item()
+        for vae in (learned, untaught)
+    )
+    assert 0 < after < before
+    assert program.distance(given[0], *given) == 0
+    old, new = (vae.net_.module_.state_dict() for vae in (untaught, learned))
+    kept = {name for name in old if torch.equal(old[name], new[name])}
+    assert all(name in kept for name in old if "colour" in name or "latent" in name)
 
 
 def levels_and_losses(table):
