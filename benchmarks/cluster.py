@@ -7,7 +7,7 @@ medians of the seconds on the wall, and the share of the cluster's in those of t
 process. With equally many threads the files and scores must be the same to the last
 bit, or it ends with an error.
 
-    python benchmarks/cluster.py [--repeats 3] [--photos 24] [--epochs 30]
+    python benchmarks/cluster.py [--repeats 3] [--photos 72] [--epochs 30]
 """
 
 import argparse
@@ -105,7 +105,7 @@ def main():
     """Compare both."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--photos", type=int, default=24)
+    parser.add_argument("--photos", type=int, default=72)
     parser.add_argument("--epochs", type=int, default=30, help="of each fit")
     parser.add_argument("--threads", type=int, default=2, help="of each worker")
     options = parser.parse_args()

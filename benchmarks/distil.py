@@ -1,6 +1,6 @@
 """Teach a network with fewer blocks to restore as a model with more does.
 
-    python benchmarks/distil.py PHOTOS RUN --minutes 60 --blocks 2 3 2 2 2 3 4 3
+    python benchmarks/distil.py PHOTOS RUN --minutes 60 --blocks 2 3 2 3 2 3 5 3
     python benchmarks/train_error_bars.py PHOTOS RUN/model.joblib RUN/bars
 
 The network begins as the model less the last blocks of its stacks, and learns to give

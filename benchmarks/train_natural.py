@@ -252,7 +252,7 @@ def parse(arguments=None):
         "--blocks",
         type=int,
         nargs="+",
-        default=[2, 3, 2, 2, 2, 3, 4, 3],
+        default=[2, 3, 5, 4],
         help="of each scale on the way up and, if not as many, on the way down",
     )
     parser.add_argument("--patch-size", type=int, default=96)
