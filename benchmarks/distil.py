@@ -55,7 +55,7 @@ def parse(arguments=None):
     parser.add_argument("--watch", type=float, default=10.0, help="minutes between")
     parser.add_argument("--patch-size", type=int, default=160)
     parser.add_argument("--batch-size", type=int, default=6)
-    parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument("--lr", type=float, default=3e-4)
     parser.add_argument("--device", default="cpu")
     return parser.parse_args(arguments)
 

@@ -269,7 +269,7 @@ def test_smaller_network_learns_to_restore_as_the_model(
     save(model, tmp_path / "model")
     arguments = ["distil.py", folder, tmp_path, "--model", tmp_path / "model"]
     arguments += ["--blocks", 1, 1, 2, 1, "--minutes", 0.05, "--watch", 0.02]
-    arguments += ["--patch-size", 16]
+    arguments += ["--patch-size", 16, "--lr", 1e-3]
     monkeypatch.setattr(sys, "argv", [str(each) for each in arguments])
     program.main()
     first, *_, last = capsys.readouterr().out.split("minutes")[1:]
