@@ -1,10 +1,10 @@
 r"""What `transform` gives of the speed of its network alone.
 
 The bare loop sends float tensors, which are ready, through the network of the model
-that ships, and does nothing with what comes out; large pictures it cuts into squares
-without any overlap, which would leave seams. `transform` takes pictures in 8 bits and
-gives them back. They take turns; the table shows medians of the seconds that all cores
-took.
+that ships, rounded as there, and does nothing with what comes out; large pictures it
+cuts into squares without any overlap, which would leave seams. `transform` takes
+pictures in 8 bits and gives them back. They take turns; the table shows medians of the
+seconds that all cores took.
 
     python benchmarks/share.py [--threads 1] [--repeats 5] [--small 64] \
         [--megapixels 24]
@@ -21,6 +21,7 @@ from size import make_picture
 from table import print_table
 
 from colorvae_sk import load_pretrained
+from colorvae_sk._layers import rounding
 
 TILE = 256  # pixels: the sides of the squares
 TOGETHER = 2**18  # pixels of a batch
@@ -76,10 +77,11 @@ def loop(network, batches):
 
 def compare(name, make, size, vae, repeats):
     """A row of the table."""
-    network, times = vae.net_.module_.eval(), []
+    restorer, times = vae._restorer(), []
     for _ in range(repeats):
         pictures, batches = make(size)
-        bare = loop(network, batches)
+        with rounding(restorer.mixed_precision):
+            bare = loop(restorer.network, batches)
         times.append((bare, seconds(vae.transform, pictures)))
     bare, ours = (median(column) for column in zip(*times, strict=True))
     n_pixels = sum(picture[..., 0].size for picture in pictures)

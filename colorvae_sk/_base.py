@@ -23,6 +23,7 @@ from ._history import NotebookMixin
 from ._images import _FULL_RANGES, ImageInputMixin, as_images, refuse_lone_image
 from ._inference import Restorer
 from ._latents import LatentsMixin
+from ._layers import can_round
 from ._training import TrainingMixin, check_augmentation, check_callbacks
 from ._weights import read_network
 from .augmentations import BaseAugmentation
@@ -490,7 +491,8 @@ class BaseColorVAE(
         refuse_lone_image(images, self)
 
     def _restorer(self):
-        return Restorer(self.net_.module_, self._device, self.tile_size)
+        rounds = bool(self.mixed_precision) and can_round(self._device)
+        return Restorer(self.net_.module_, self._device, self.tile_size, rounds)
 
     # ------------------------------------------------------------ keeping
     def __getstate__(self):

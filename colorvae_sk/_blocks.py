@@ -7,6 +7,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ._layers import ChannelNorm, Conv, Linear, PointwiseConv, ScaledConv
+
 LOG_SIGMA_RANGE = (-7.0, 2.0)  # standard deviations from 0.001 to 7.4
 LOG_HALF = math.log(0.5)  # values on [0, 1] spread no more
 FEATURE_SCALE = 16.0  # brings the features that images are made of to about 1
@@ -43,10 +45,25 @@ def fill_from_around(images, observed, n_scales):
     filled = torch.full_like(known[-1], 0.5)
     for i in reversed(range(n_scales + 1)):
         if i < n_scales:
-            filled = F.interpolate(filled, scale_factor=2, mode="bilinear")
+            filled = double_size(filled)
         means = known[i] / weight[i].clamp_min(1e-6)
         filled = torch.where(weight[i] > 0, means, filled)
     return filled
+
+
+def double_size(images):
+    """Images of twice the height and width, bilinear.
+
+    torch's own differs in the last bit, by the number of threads.
+    """
+    for axis in (2, 3):
+        n = images.shape[axis]
+        first, last = images.narrow(axis, 0, 1), images.narrow(axis, n - 1, 1)
+        before = torch.cat([first, images.narrow(axis, 0, n - 1)], axis)
+        after = torch.cat([images.narrow(axis, 1, n - 1), last], axis)
+        pairs = [0.75 * images + 0.25 * other for other in (before, after)]
+        images = torch.stack(pairs, axis + 1).flatten(axis, axis + 1)
+    return images
 
 
 def may_miss(images):
@@ -69,14 +86,6 @@ def standard_kl(mu, log_sigma):
 def draw(mu, log_sigma, noise):
     """A draw from N(mu, sigma), or its mean where there is no noise."""
     return mu if noise is None else mu + torch.exp(log_sigma) * noise
-
-
-class ChannelNorm(nn.LayerNorm):
-    """LayerNorm over the channels of each pixel: no statistics over an image."""
-
-    def forward(self, features):
-        channels_last = features.permute(0, 2, 3, 1)
-        return super().forward(channels_last).permute(0, 3, 1, 2)
 
 
 class Gate(torch.autograd.Function):
@@ -111,43 +120,6 @@ def gate(features):
     return first * second
 
 
-def mix_channels(features, weight, bias):
-    """A 1x1 convolution.
-
-    On one thread torch computes it in a plain loop, unless told to use oneDNN, which
-    takes a fifth of the time.
-    """
-    is_plain = not (torch.is_autocast_enabled("cpu") or torch.compiler.is_compiling())
-    if features.device.type == "cpu" and is_plain:
-        is_float32 = features.dtype == weight.dtype == torch.float32
-        if is_float32 and torch.backends.mkldnn.is_available():
-            sides = (0, 0), (1, 1), (1, 1)
-            return torch.mkldnn_convolution(features, weight, bias, *sides, 1)
-    return F.conv2d(features, weight, bias)
-
-
-class PointwiseConv(nn.Conv2d):
-    """A convolution that looks at each pixel alone."""
-
-    def __init__(self, n_inputs, n_outputs, bias=True):
-        super().__init__(n_inputs, n_outputs, 1, bias=bias)
-
-    def forward(self, features):
-        return mix_channels(features, self.weight, self.bias)
-
-
-class ScaledConv(PointwiseConv):
-    """A 1x1 convolution whose output is scaled by a small learned factor."""
-
-    def __init__(self, n_inputs, n_outputs):
-        super().__init__(n_inputs, n_outputs)
-        self.scale = nn.Parameter(torch.empty(n_outputs))
-
-    def forward(self, features):
-        weight = self.weight * self.scale[:, None, None, None]
-        return mix_channels(features, weight, self.bias * self.scale)
-
-
 class GatedBlock(nn.Module):
     """Two gated residual branches: one looks around, one mixes channels.
 
@@ -157,15 +129,17 @@ class GatedBlock(nn.Module):
     (NAFNet), ECCV 2022; here without statistics over the image.
     """
 
-    def __init__(self, width):
+    def __init__(self, width, may_round=False):
         super().__init__()
         self.look = nn.Sequential(
-            ChannelNorm(width),
+            ChannelNorm(width, may_round),
             PointwiseConv(width, 2 * width),
-            nn.Conv2d(2 * width, 2 * width, 3, padding=1, groups=2 * width),
+            Conv(2 * width, 2 * width, 3, padding=1, groups=2 * width),
         )
         self.look_out = ScaledConv(width, width)
-        self.mix = nn.Sequential(ChannelNorm(width), PointwiseConv(width, 2 * width))
+        self.mix = nn.Sequential(
+            ChannelNorm(width, may_round), PointwiseConv(width, 2 * width)
+        )
         self.mix_out = ScaledConv(width, width)
 
     def forward(self, features, area=None, out=None):
@@ -200,8 +174,9 @@ class GatedBlock(nn.Module):
 
     def _mixed(self, features, branch):
         """The features with the first branch, and then the second, added."""
-        features = branch.add_(features)
-        return self.mix_out(gate(self.mix(features))).add_(features)
+        features = branch.to(features.dtype).add_(features)
+        branch = self.mix_out(gate(self.mix(features)))
+        return branch.to(features.dtype).add_(features)
 
 
 def strips_of(features, rows):
@@ -217,14 +192,12 @@ def strips_of(features, rows):
     return [slice(top, min(top + n_rows, rows.stop)) for top in tops]
 
 
-def stack(width, n_blocks):
-    """Gated blocks, one after the other."""
-    return nn.Sequential(*(GatedBlock(width) for _ in range(n_blocks)))
-
-
-def stacks(widths, n_blocks):
-    """A stack for each scale, finest first."""
-    return nn.ModuleList(map(stack, widths, n_blocks))
+def stacks(widths, n_blocks, finest_rounds=True):
+    """Gated blocks of each scale, finest first, and whether these may round too."""
+    return nn.ModuleList(
+        nn.Sequential(*(GatedBlock(w, finest_rounds or i > 0) for _ in range(n)))
+        for i, (w, n) in enumerate(zip(widths, n_blocks, strict=True))
+    )
 
 
 class Pyramid(nn.Module):
@@ -232,9 +205,9 @@ class Pyramid(nn.Module):
 
     def __init__(self, n_inputs, widths, n_blocks):
         super().__init__()
-        self.stem = nn.Conv2d(4 * n_inputs, widths[0], 3, padding=1)
+        self.stem = Conv(4 * n_inputs, widths[0], 3, padding=1)
         self.down = nn.ModuleList(
-            nn.Conv2d(above, below, 2, stride=2) for above, below in pairwise(widths)
+            Conv(above, below, 2, stride=2) for above, below in pairwise(widths)
         )
         self.blocks = stacks(widths, n_blocks)
 
@@ -348,7 +321,7 @@ class SigmaHead(nn.Module):
         super().__init__()
         self.n_marks = n_marks
         self.context = nn.Sequential(
-            nn.Linear(n_context, 2 * width), nn.GELU(), nn.Linear(2 * width, 4 * width)
+            Linear(n_context, 2 * width), nn.GELU(), Linear(2 * width, 4 * width)
         )
         self.bounded = PointwiseConv(width + n_marks, 2 * width)
         self.wide = PointwiseConv(2 * width, 2 * width)

@@ -7,6 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ._blocks import LatentLayer, starting_at
+from ._layers import Linear
 from ._summary import N_SEEN, block_means
 
 CELLS = (8, 8)  # in which what the colours leave wrong is judged
@@ -63,7 +64,7 @@ class Residual(nn.Module):
 
     def __init__(self, width):
         super().__init__()
-        self.layer = nn.Linear(width, width)
+        self.layer = Linear(width, width)
 
     def forward(self, x):
         return x + F.gelu(self.layer(x))
@@ -72,10 +73,10 @@ class Residual(nn.Module):
 def perceptron(n_inputs, n_outputs):
     """Fully connected layers, those in the middle residual."""
     return nn.Sequential(
-        nn.Linear(n_inputs, N_HIDDEN),
+        Linear(n_inputs, N_HIDDEN),
         nn.GELU(),
         *(Residual(N_HIDDEN) for _ in range(N_RESIDUAL)),
-        nn.Linear(N_HIDDEN, n_outputs),
+        Linear(N_HIDDEN, n_outputs),
     )
 
 

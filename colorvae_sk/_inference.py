@@ -6,6 +6,7 @@ import math
 import numpy as np
 import torch
 
+from ._layers import rounding
 from ._overshoot import join_overshoot, split_overshoot
 from ._streaming import LadderStream, least_tile
 from ._summary import BLOCK, TILE, summarise_tiles, tile_pixels
@@ -13,7 +14,7 @@ from ._tiling import blend_tiles
 from .losses import gaussian_nll
 
 BATCH_PIXELS = 2**18  # images of one size go together up to this many pixels
-TILES = {"cpu": 256}  # pixels: what stays in the caches, and in memory once it is there
+TILES = {"cpu": 384}  # pixels: smaller ones have more rim, larger ones more memory
 LARGE_TILE = 1024  # on other devices, which want much to do at once
 NOISE_BLOCK = 128  # pixels: latents are drawn in squares of this side
 OUT_OF_MEMORY = ("out of memory", "allocate memory")  # as torch says it
@@ -32,14 +33,17 @@ class Restorer:
         Images of more pixels than a tile of this height and width are restored tile by
         tile; in tiles of half of it where memory does not suffice. None: what suits
         the device.
+    mixed_precision : bool, default=False
+        Whether images are restored with bfloat16 where that does no harm.
     """
 
-    def __init__(self, network, device, tile_size):
+    def __init__(self, network, device, tile_size, mixed_precision=False):
         if network.dtype != next(network.parameters()).dtype:
             network = copy.deepcopy(network).to(network.dtype)
         if next(network.parameters()).device != torch.device(device):
             network = network.to(device)
         self.network, self.device = network.eval(), device
+        self.mixed_precision = mixed_precision
         if network.fixed_size is not None:
             self.least = self.tile = network.fixed_size
             return
@@ -169,9 +173,10 @@ class Restorer:
             inside, beyond = damaged, None
             if self.network.fixed_size is None:
                 inside, beyond = split_overshoot(damaged)
-            restored, log_sigma, _ = self.network(
-                inside, noise=noise, with_sigma=with_std
-            )
+            with rounding(self.mixed_precision):
+                restored, log_sigma, _ = self.network(
+                    inside, noise=noise, with_sigma=with_std
+                )
             if self.network.fixed_size is None:
                 restored = join_overshoot(restored, beyond)
             std = log_sigma.exp().cpu().numpy() if with_std else None
@@ -226,7 +231,8 @@ class Restorer:
                 codes = self._to_device(noise.of(*area)[1:])
             inside, beyond = self._split_part(images, i, area)
             overshoots = overshoots or beyond is not None
-            rows, columns, restored, log_sigma = stream.feed(tile, inside, codes)
+            with rounding(self.mixed_precision):
+                rows, columns, restored, log_sigma = stream.feed(tile, inside, codes)
             if overshoots:  # what comes out lags behind what went in
                 beyond = self._split_part(images, i, (rows, columns))[1]
             restored = join_overshoot(restored, beyond)

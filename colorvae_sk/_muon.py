@@ -2,7 +2,7 @@
 
 import torch
 
-from ._net import has_fast_bfloat16
+from ._layers import has_fast_bfloat16
 
 SMALLEST = 16  # rows and columns of a matrix worth orthogonalising
 NEWTON_SCHULZ = 3.4445, -4.7750, 2.0315  # coefficients of the quintic iteration [1]

@@ -228,14 +228,6 @@ def n_observed(images):
     return images.isfinite().sum() if may_miss(images) else images.numel()
 
 
-def has_fast_bfloat16(device):
-    """Whether a device computes in bfloat16 faster than in float32."""
-    if torch.device(device).type == "cuda":
-        return torch.cuda.is_bf16_supported()
-    in_hardware = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
-    return torch.device(device).type == "cpu" and in_hardware()
-
-
 class StageOver(Exception):  # noqa: N818
     """A callback has ended the stage."""
 

@@ -6,7 +6,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ._blocks import LatentLayer, at_least_float32, mix_channels, pointwise_net
+from ._blocks import LatentLayer, at_least_float32, pointwise_net
+from ._layers import convolve
 
 DECAY = 0.99  # share of its running mean that a code vector keeps in each step
 RARE = 0.1  # of its fair share of places: a code that is chosen less often is dead
@@ -56,7 +57,7 @@ class Codebook(nn.Module):
         """Indices of the nearest codes: (n, n_latent, h, w) -> (n, h, w)."""
         codes = self.vectors
         kernel = -2 * codes[:, :, None, None]
-        return mix_channels(vectors, kernel, codes.square().sum(1)).argmin(dim=1)
+        return convolve(vectors, kernel, codes.square().sum(1)).argmin(dim=1)
 
     @torch.no_grad()
     def follow(self, vectors, indices):
@@ -192,7 +193,7 @@ class QuantisedLayer(LatentLayer):
         """The mean code vector of each place."""
         with torch.autocast(prior.device.type, enabled=False):
             codes = self.codebook.vectors.T[:, :, None, None].contiguous()
-            return mix_channels(prior, codes.to(prior.dtype), None)
+            return convolve(prior, codes.to(prior.dtype), None)
 
 
 def is_integer(tensor):

@@ -14,6 +14,7 @@ from ._batches import BatchSource, TrainingImages
 from ._checkpoint import Checkpoint, keep, read
 from ._compiled import pays_to_compile
 from ._distortions import OF_CELLS
+from ._layers import has_fast_bfloat16
 from ._muon import MuonAdamW
 from ._net import (
     GradientGuard,
@@ -22,7 +23,6 @@ from ._net import (
     Schedule,
     VAENet,
     WeightAverage,
-    has_fast_bfloat16,
     plain,
 )
 from ._parallel import find_team, is_first

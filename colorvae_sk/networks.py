@@ -49,7 +49,6 @@ from ._blocks import (
     LOG_SIGMA_RANGE,
     GatedBlock,
     LatentLayer,
-    PointwiseConv,
     Pyramid,
     SigmaHead,
     at_ends,
@@ -66,6 +65,7 @@ from ._blocks import (
 )
 from ._colour_stage import ColourStage, apply_curves, miscoloured
 from ._critic import PatchCritic
+from ._layers import Conv, PointwiseConv
 from ._quantised import QuantisedLayer
 from ._summary import N_TEXTURE, block_means, summarise_colours
 
@@ -123,12 +123,12 @@ class LadderVAE(nn.Module):
         one_each, half = (1,) * len(widths), [width // 2 for width in widths]
         self.evidence = Pyramid(4 * n_channels, half, one_each)
         self.latents = nn.ModuleList(latent_layer(w, w // 2, n_latent) for w in widths)
-        self.blocks = stacks(widths, n_down)
+        self.blocks = stacks(widths, n_down, finest_rounds=False)
         self.up = nn.ModuleList(
             nn.Sequential(PointwiseConv(below, 4 * above), nn.PixelShuffle(2))
             for above, below in pairwise(widths)
         )
-        self.head = starting_at(0.0, nn.Conv2d(widths[0], 4 * n_channels, 3, padding=1))
+        self.head = starting_at(0.0, Conv(widths[0], 4 * n_channels, 3, padding=1))
         n_about = n_features + n_channels * N_TEXTURE
         self.sigma = SigmaHead(widths[0], 8 * n_channels, n_about, 4 * n_channels)
 
