@@ -17,6 +17,7 @@ FLOORS = [
         "_blocks",
         "_ciede2000",
         "_images",
+        "_layers",
         "_pictures",
         "_png",
         "_canvas",
