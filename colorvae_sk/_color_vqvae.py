@@ -115,7 +115,7 @@ class ColorVQVAE(ColorVAE):
     tile_size : int, default=None
         The ladder restores images of more pixels than a square of this side tile by
         tile, with the same result: the smaller, the less memory is needed beside X and
-        the result. It is at least 88 pixels with the default depth. None: 384 pixels
+        the result. It is at least 88 pixels with the default depth. None: 512 pixels
         on the CPU, but small images are restored whole; 1024 on other devices.
 
     device : str, default="auto"

@@ -14,7 +14,7 @@ from ._tiling import blend_tiles
 from .losses import gaussian_nll
 
 BATCH_PIXELS = 2**18  # images of one size go together up to this many pixels
-TILES = {"cpu": 384}  # pixels: smaller ones have more rim, larger ones more memory
+TILES = {"cpu": 512}  # pixels: smaller ones have more rim, larger ones more memory
 LARGE_TILE = 1024  # on other devices, which want much to do at once
 NOISE_BLOCK = 128  # pixels: latents are drawn in squares of this side
 OUT_OF_MEMORY = ("out of memory", "allocate memory")  # as torch says it
