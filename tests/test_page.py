@@ -226,7 +226,7 @@ def test_what_can_not_be_restored_is_refused(vae, files):
 
 
 def test_progress_is_told_and_ends_with_the_whole(vae):
-    large = np.zeros((700, 500, 3), np.uint8)
+    large = np.zeros((1600, 500, 3), np.uint8)
     shares = []
     restoration = Restoration(vae, file_of(large), watch=shares.append)
     assert len(shares) > 2 and shares == sorted(shares)
