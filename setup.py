@@ -19,6 +19,7 @@ REQUIRED = [
     "skorch>=1.1",
     "safetensors>=0.4.5",
     "joblib>=1.4",
+    "threadpoolctl>=3.1",
     "tqdm>=4.66",
 ]
 PLOT = ["matplotlib>=3.8"]

@@ -8,6 +8,7 @@ import torch
 
 from ._layers import rounding
 from ._overshoot import join_overshoot, split_overshoot
+from ._side_by_side import n_at_a_time, side_by_side
 from ._streaming import LadderStream, least_tile
 from ._summary import BLOCK, TILE, summarise_tiles, tile_pixels
 from ._tiling import blend_tiles
@@ -86,8 +87,13 @@ class Restorer:
             again from the first, in smaller tiles.
         """
         indices = range(len(images)) if indices is None else indices
-        for batch in batches(images, indices, self._fits):
-            together = self._restore_batch(images, batch, key, with_std)
+        n = n_at_a_time(self.device)
+
+        def restore(batch):
+            return self._restore_batch(images, batch, key, with_std)
+
+        in_batches = batches(images, indices, self._fits, BATCH_PIXELS // n)
+        for batch, together in side_by_side(restore, in_batches, n):
             for k, (i, _) in enumerate(batch):
                 if together is None:
                     yield i, self._restore_tiles(images, i, key, with_std)
@@ -128,7 +134,7 @@ class Restorer:
         return self._codes(self.network.encode_indices, images).cpu().numpy()
 
     def _codes(self, encode, images):
-        together = batches(images, range(len(images)), lambda size: True)
+        together = batches(images, range(len(images)), lambda size: True, BATCH_PIXELS)
         codes = [encode(self.tensor(np.stack([x for _, x in b]))) for b in together]
         return torch.cat(codes)
 
@@ -376,8 +382,8 @@ def join(squares, axis):
     return [torch.cat(parts, dim=axis) for parts in zip(*squares, strict=True)]
 
 
-def batches(images, indices, fits):
-    """Join consecutive images of one shape, as far as they fit and memory allows.
+def batches(images, indices, fits, most_pixels):
+    """Join consecutive images of one shape that fit, up to so many pixels.
 
     Each batch is a list of pairs: the number of an image, and the image, or None where
     it does not fit.
@@ -388,7 +394,7 @@ def batches(images, indices, fits):
         image = images[i] if fits(size) else None
         joins = batch and image is not None and image.shape == batch[0][1].shape
         n_pixels = (len(batch) + 1) * size[0] * size[1]
-        if batch and not (joins and n_pixels <= BATCH_PIXELS):
+        if batch and not (joins and n_pixels <= most_pixels):
             yield batch
             batch = []
         if image is None:

@@ -379,7 +379,11 @@ def add_files(part):
     )
     part.add_argument("-r", "--recursive", action="store_true", help=RECURSIVE)
     part.add_argument(
-        "-j", "--jobs", type=int, default=1, help="processes at work (default: 1)"
+        "-j",
+        "--jobs",
+        type=int,
+        default=1,
+        help="processes at work (default: 1; -1: one for each core)",
     )
     add_max_pixels(part)
     part.add_argument(

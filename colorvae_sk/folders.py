@@ -127,8 +127,9 @@ def restore_folder(
         Number of files that are restored at a time, each in a process of its own; -1 is
         one for each core. None: 1, or as `joblib.parallel_config` says; there Dask and
         others may be chosen too, whose machines must see the files under the same
-        paths. The files that are written do not depend on it. On one machine torch uses
-        all cores already: what several processes speed up is the reading and writing.
+        paths. The files that are written do not depend on it. One picture alone, for
+        which torch uses all cores, does not keep them busy all the time: many files
+        take less time with -1, and about a gigabyte of memory for each.
 
     verbose : int, default=0
         1 shows a bar with the time left, where the standard error is a terminal.

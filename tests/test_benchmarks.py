@@ -106,7 +106,7 @@ def test_classical_methods_help(benchmark, picture):
         ("detection.py --quick", "brick"),
         pytest.param("parallel.py --quick", "2 processes, 8 each", marks=accelerated),
         pytest.param(
-            "cluster.py --repeats 1 --photos 2 --epochs 1 --threads 1",
+            "cluster.py --repeats 1 --photos 2 --epochs 1",
             "Dask, s",
             marks=distributed,
         ),
