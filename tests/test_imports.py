@@ -20,6 +20,7 @@ FLOORS = [
         "_layers",
         "_pictures",
         "_png",
+        "_side_by_side",
         "_canvas",
         "_storage",
         "_tiff",
