@@ -2,7 +2,8 @@
 
 Both learn from the same pictures with the same network, crops, damage, loss,
 optimiser and mixed precision, and take the same number of steps. The loop does not
-clip gradients, average weights, anneal or keep a history, as `fit` does. They take
+clip gradients, average weights, anneal or keep a history, as `fit` does. It has arrays;
+`fit` is given these, and once an ImageFolder of the same pictures in files. They take
 turns; the table shows the median of the patches per second of each, and which share of
 the loop's time goes into batches: crops, augmentation and damage.
 
@@ -10,11 +11,14 @@ the loop's time goes into batches: crops, augmentation and damage.
 """
 
 import argparse
+import tempfile
 import time
+from pathlib import Path
 from statistics import median
 from types import SimpleNamespace
 
 import torch
+from PIL import Image
 from sklearn.base import clone
 from table import print_table
 
@@ -26,9 +30,10 @@ from colorvae_sk.losses import NegativeELBO
 
 EPOCHS = {"ladder": 2, "dense": 20}  # of one run
 TRIALS = [
-    ("ladder", "noise", GaussianNoise(25 / 255)),
-    ("ladder", "blind", "blind"),
-    ("dense", "noise", GaussianNoise(25 / 255)),
+    ("ladder", "noise", GaussianNoise(25 / 255), "arrays"),
+    ("ladder", "noise", GaussianNoise(25 / 255), "files"),
+    ("ladder", "blind", "blind", "arrays"),
+    ("dense", "noise", GaussianNoise(25 / 255), "arrays"),
 ]
 ENDLESS = SimpleNamespace(is_over=False, strictness=0.0)  # no time limit
 
@@ -108,7 +113,7 @@ def run(learn, vae, photos):
     return n_steps * vae.batch_size / elapsed, n_steps, share
 
 
-def compare(architecture, name, degradation, photos, repeats):
+def compare(architecture, name, degradation, source, sources, repeats):
     """A row of the table: medians of alternating runs."""
     vae = ColorVAE(
         architecture=architecture,
@@ -117,13 +122,18 @@ def compare(architecture, name, degradation, photos, repeats):
         batch_size={"ladder": 4, "dense": 128}[architecture],  # as by default
         random_state=0,
     )
-    run(loop, vae, photos[:1])  # warm up
-    runs = [[run(learn, vae, photos) for learn in (fit, loop)] for _ in range(repeats)]
+    arrays = sources["arrays"]()
+    run(loop, vae, arrays[:1])  # warm up
+    runs = [
+        (run(fit, vae, sources[source]()), run(loop, vae, arrays))
+        for _ in range(repeats)
+    ]
     assert len({n_steps for pair in runs for _, n_steps, _ in pair}) == 1
     by_fit, by_loop = (median(pair[i][0] for pair in runs) for i in (0, 1))
     return {
         "network": architecture,
         "damage": name,
+        "fit from": source,
         "steps of a run": runs[0][0][1],
         "fit, patches/s": by_fit,
         "loop, patches/s": by_loop,
@@ -141,16 +151,31 @@ def parse():
     return parser.parse_args()
 
 
+def write_bundled(folder):
+    """Put the bundled photographs into a folder, as PNG."""
+    for k, photo in enumerate(load_photos()):
+        Image.fromarray(photo).save(Path(folder, f"{k}.png"))
+
+
 def main():
     """Compare fit and loop for the ladder and the dense network."""
     options = parse()
-    photos = load_photos() if options.folder is None else ImageFolder(options.folder)
-    photos = [photos[1]] if options.quick else list(photos)
+    chosen = slice(1, 2) if options.quick else slice(None)
     repeats = 1 if options.quick else options.repeats
+    with tempfile.TemporaryDirectory() as bundled:
+        folder = options.folder or bundled
+        if options.folder is None:
+            write_bundled(bundled)
+        photos = list(ImageFolder(folder)[chosen])
+        sources = {
+            "arrays": lambda: photos,
+            "files": lambda: ImageFolder(folder)[chosen],
+        }
+        rows = [compare(*trial, sources, repeats) for trial in TRIALS]
     print(
         f"{len(photos)} photograph(s), torch with {torch.get_num_threads()} thread(s)"
     )
-    print_table([compare(*trial, photos, repeats) for trial in TRIALS])
+    print_table(rows)
 
 
 if __name__ == "__main__":
