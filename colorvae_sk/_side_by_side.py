@@ -20,8 +20,8 @@ def n_at_a_time(device):
 def side_by_side(function, items, n):
     """Yield each item with what a function makes of it, in their order.
 
-    Up to n items are worked on at a time, each on a thread of its own, with an equal
-    share of the threads that torch has here. A last one without company has them all.
+    Up to n items are worked on at a time, each on a thread of its own, with its share
+    of the threads that torch has here. A last one without company has them all.
 
     Parameters
     ----------
@@ -37,8 +37,8 @@ def side_by_side(function, items, n):
     item, result : pair
         An error of the function is raised in the place of its result.
     """
-    begun, share = deque(), torch.get_num_threads() // n
-    pool = ThreadPoolExecutor(n, "colorvae", take_threads, (share,))  # none starts yet
+    begun, shares = deque(), shares_of(torch.get_num_threads(), n)
+    pool = ThreadPoolExecutor(n, "colorvae", take_share, (shares,))  # none starts yet
     try:
         for k, (item, following) in enumerate(pairwise(chain(items, [END]))):
             is_alone = n == 1 or (following is END and k % n == 0)
@@ -60,7 +60,12 @@ def first_of(begun):
     return item, future.result()
 
 
-def take_threads(n):
-    """Let torch use so many threads when it is called from this one."""
+def shares_of(n_threads, n):
+    """So many threads in n shares, as equal as can be, the largest last."""
+    return sorted(n_threads // n + (k < n_threads % n) for k in range(n))
+
+
+def take_share(shares):
+    """Let torch use the last of these shares of threads when called from this one."""
     torch.get_num_threads()  # torch gives a thread its number when asked first
-    threadpool_limits(n, "openmp")
+    threadpool_limits(shares.pop(), "openmp")

@@ -50,6 +50,21 @@ def test_who_has_no_company_has_all_threads(four_threads, n_items):
     assert threading.get_ident() not in {thread for thread, _ in others}
 
 
+@pytest.mark.parametrize(
+    ("n_threads", "n", "expected"),
+    [(4, 2, [2, 2]), (6, 4, [1, 1, 2, 2]), (3, 3, [1] * 3)],
+)
+def test_all_threads_are_shared(four_threads, n_threads, n, expected):
+    torch.set_num_threads(n_threads)
+    all_are_there = threading.Barrier(n, timeout=30)
+
+    def work(_):
+        all_are_there.wait()
+        return torch.get_num_threads()
+
+    assert sorted(share for _, share in side_by_side(work, range(n), n)) == expected
+
+
 def test_threads_of_others_stay_as_they_were(four_threads):
     found = []
     assert len(list(side_by_side(where, range(4), 4))) == 4
