@@ -30,7 +30,7 @@ def side_by_side(function, items, n):
     items : iterable
         Read on this thread, a few ahead.
     n : int
-        How many at a time.
+        How many at a time, no more than torch has threads.
 
     Yields
     ------

@@ -58,6 +58,15 @@ def test_squared_error_is_the_mean_over_what_was_observed(images):
     assert n_values.tolist() == [105, 105, 105 - 42, 104]
 
 
+def test_squared_error_of_complete_images_is_no_other(images):
+    restored, _, target = images
+    among_others = squared_error(*as_tensors(restored, target))
+    complete = squared_error(*as_tensors(restored[:2], target[:2]))
+    for part, whole in zip(complete, among_others, strict=True):
+        assert part.dtype == whole.dtype
+        assert_allclose(part, whole[:2])
+
+
 def test_likelihood_is_that_of_a_gaussian(images):
     restored, log_sigma, target = images
     expected = -norm.logpdf(target, restored, np.exp(log_sigma))

@@ -10,7 +10,7 @@ from colorvae_sk import ColorVAE, _inference
 from colorvae_sk._side_by_side import n_at_a_time, side_by_side
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def four_threads():
     """Torch with four threads."""
     before = torch.get_num_threads()
@@ -37,13 +37,13 @@ def test_results_come_in_the_order_of_the_items():
     assert list(side_by_side(work, range(7), 2)) == [(i, -i) for i in range(7)]
 
 
-def test_one_at_a_time_stays_on_this_thread(four_threads):
+def test_one_at_a_time_stays_on_this_thread():
     here = threading.get_ident(), 4
     assert [place for _, place in side_by_side(where, range(3), 1)] == [here] * 3
 
 
 @pytest.mark.parametrize("n_items", [1, 3, 5])
-def test_who_has_no_company_has_all_threads(four_threads, n_items):
+def test_who_has_no_company_has_all_threads(n_items):
     *others, last = (place for _, place in side_by_side(where, range(n_items), 2))
     assert last == (threading.get_ident(), 4)
     assert {n_threads for _, n_threads in others} <= {2}
@@ -54,7 +54,7 @@ def test_who_has_no_company_has_all_threads(four_threads, n_items):
     ("n_threads", "n", "expected"),
     [(4, 2, [2, 2]), (6, 4, [1, 1, 2, 2]), (3, 3, [1] * 3)],
 )
-def test_all_threads_are_shared(four_threads, n_threads, n, expected):
+def test_all_threads_are_shared(n_threads, n, expected):
     torch.set_num_threads(n_threads)
     all_are_there = threading.Barrier(n, timeout=30)
 
@@ -65,7 +65,7 @@ def test_all_threads_are_shared(four_threads, n_threads, n, expected):
     assert sorted(share for _, share in side_by_side(work, range(n), n)) == expected
 
 
-def test_threads_of_others_stay_as_they_were(four_threads):
+def test_threads_of_others_stay_as_they_were():
     found = []
     assert len(list(side_by_side(where, range(4), 4))) == 4
     later = threading.Thread(target=lambda: found.append(torch.get_num_threads()))
@@ -105,7 +105,7 @@ def test_items_are_read_only_a_few_ahead():
     assert len(read) <= 6
 
 
-def test_only_a_cpu_has_several_at_a_time(four_threads):
+def test_only_a_cpu_has_several_at_a_time():
     assert n_at_a_time("cpu") == 4
     assert n_at_a_time("cuda") == n_at_a_time("mps") == 1
     torch.set_num_threads(1)
@@ -113,7 +113,7 @@ def test_only_a_cpu_has_several_at_a_time(four_threads):
 
 
 @pytest.mark.parametrize("method", ["transform", "sample_posterior"])
-def test_images_come_out_the_same_as_one_by_one(four_threads, monkeypatch, method):
+def test_images_come_out_the_same_as_one_by_one(monkeypatch, method):
     rng = np.random.default_rng(0)
     sizes = [(16, 16), (16, 16), (24, 16), (16, 40), (16, 16), (32, 24)]
     images = [rng.random((*size, 3), np.float32) for size in sizes]
